@@ -1,0 +1,201 @@
+//! Enqueue: insert, or join the unfinished job that holds the key.
+
+use std::collections::HashMap;
+
+use sea_orm::DbErr;
+use sea_orm::prelude::{Json, Uuid};
+
+use super::Priority;
+use crate::db::Tx;
+use crate::sql::{self, Arg, at};
+use crate::time::Time;
+use crate::{args, job_watcher};
+
+/// A job to be stored. Built by the jobs crate from a kind's policy.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Name of the kind.
+    pub kind: &'static str,
+    /// Name of the queue.
+    pub queue: &'static str,
+    /// Lane.
+    pub priority: Priority,
+    /// What to do.
+    pub payload: Json,
+    /// Version of the payload's shape.
+    pub payload_version: i32,
+    /// Unique among the unfinished jobs of the kind.
+    pub key: Option<String>,
+    /// Attempts allowed.
+    pub max_attempts: i32,
+    /// Steps of the whole tree, when countable.
+    pub progress_total: Option<i32>,
+    /// Not before this many milliseconds from now.
+    pub delay_ms: i64,
+    /// Must start before then.
+    pub deadline_at: Option<Time>,
+    /// Who asks.
+    pub user_id: Option<Uuid>,
+    /// The team it counts for.
+    pub team_id: Option<Uuid>,
+    /// The job that starts it.
+    pub parent_id: Option<Uuid>,
+    /// Request that starts it.
+    pub request_id: Option<String>,
+    /// Trace that starts it.
+    pub trace_parent: Option<String>,
+}
+
+/// What became of a [`NewJob`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The job that does the work.
+    pub id: Uuid,
+    /// False when the caller joined a job that was already there.
+    pub created: bool,
+    /// Queue of the job's ticket.
+    pub queue: String,
+    /// Lane of the job's ticket.
+    pub priority: Priority,
+    /// True when a ticket may go out now (not delayed, not running already).
+    pub due: bool,
+}
+
+#[derive(sea_orm::FromQueryResult)]
+struct Inserted {
+    id: Uuid,
+}
+
+#[derive(sea_orm::FromQueryResult)]
+struct Joined {
+    id: Uuid,
+    queue: String,
+    priority: Priority,
+    state: super::JobState,
+}
+
+/// Rows per INSERT; 20 values each stay far below both databases' limits.
+const CHUNK: usize = 500;
+
+/// Stores the jobs in the caller's transaction, in order. A job whose key is held by an
+/// unfinished job of its kind joins that one: a watcher row, and its priority if more urgent.
+///
+/// # Errors
+/// Database errors only; the caller rolls back.
+pub async fn enqueue_many(tx: &Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, DbErr> {
+    let mut done = Vec::with_capacity(jobs.len());
+    for chunk in jobs.chunks(CHUNK) {
+        let ids: Vec<Uuid> = chunk.iter().map(|_| Uuid::now_v7()).collect();
+        let inserted = insert(tx, chunk, &ids).await?;
+        for (job, id) in chunk.iter().zip(&ids) {
+            done.push(if inserted.contains_key(id) {
+                created(job, *id)
+            } else {
+                join_or_insert(tx, job).await?
+            });
+        }
+    }
+    let watchers: Vec<_> = jobs
+        .iter()
+        .zip(&done)
+        .filter(|(job, _)| job.user_id.is_some() || job.parent_id.is_some())
+        .map(|(job, enqueued)| (enqueued.id, job.user_id, job.parent_id))
+        .collect();
+    job_watcher::add(tx, &watchers).await?;
+    Ok(done)
+}
+
+fn created(job: &NewJob, id: Uuid) -> Enqueued {
+    Enqueued {
+        id,
+        created: true,
+        queue: job.queue.to_owned(),
+        priority: job.priority,
+        due: job.delay_ms <= 0,
+    }
+}
+
+async fn insert(tx: &Tx, jobs: &[NewJob], ids: &[Uuid]) -> Result<HashMap<Uuid, ()>, DbErr> {
+    let rows = jobs
+        .iter()
+        .zip(ids)
+        .map(|(job, id)| {
+            vec![
+                Arg::from(*id),
+                job.kind.into(),
+                job.queue.into(),
+                (job.priority as i16).into(),
+                job.payload.clone().into(),
+                job.payload_version.into(),
+                job.key.clone().into(),
+                job.max_attempts.into(),
+                job.progress_total.into(),
+                at(job.deadline_at),
+                job.user_id.into(),
+                job.team_id.into(),
+                job.parent_id.into(),
+                job.request_id.clone().into(),
+                job.trace_parent.clone().into(),
+                job.delay_ms.into(),
+            ]
+        })
+        .collect();
+    // `column16` is the delay; the clock is read once per statement, so a batch shares one time.
+    let rows: Vec<Inserted> = sql::all(
+        tx,
+        "INSERT INTO jobs (id, kind, queue, priority, payload, payload_version, key, \
+         max_attempts, progress_total, deadline_at, user_id, team_id, parent_id, request_id, \
+         trace_parent, run_at, created_at) \
+         SELECT column1::uuid, column2::text, column3::text, column4::smallint, column5::jsonb, \
+         column6::int, column7::text, column8::int, column9::int, column10::timestamptz, \
+         column11::uuid, column12::uuid, column13::uuid, column14::text, column15::text, \
+         {shifted}, {now} FROM (VALUES {rows}) AS v WHERE true \
+         ON CONFLICT (kind, key) WHERE key IS NOT NULL AND state IN \
+         ('queued', 'running', 'retrying') DO NOTHING RETURNING id"
+            .replace("{shifted}", shifted(tx))
+            .as_str(),
+        vec![Arg::Rows(rows)],
+    )
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, ())).collect())
+}
+
+fn shifted(tx: &Tx) -> &'static str {
+    use sea_orm::ConnectionTrait;
+    match tx.get_database_backend() {
+        sea_orm::DbBackend::Postgres => "{now} + column16::bigint * interval '1 millisecond'",
+        _ => "{now} + column16",
+    }
+}
+
+/// The holder may end between the refused insert and the join: then insert anew. The loop is
+/// bounded; each round lost means that another job of the key ended in between.
+async fn join_or_insert(tx: &Tx, job: &NewJob) -> Result<Enqueued, DbErr> {
+    for _ in 0..16 {
+        // Joining also takes back a cancel that has not taken effect yet: it was asked for when
+        // nobody was left, and now somebody is here.
+        let joined: Option<Joined> = sql::one(
+            tx,
+            "UPDATE jobs SET version = version + 1, cancel_requested_at = NULL, \
+             priority = CASE WHEN priority > ? THEN ? ELSE priority END \
+             WHERE kind = ? AND key = ? AND state IN ('queued', 'running', 'retrying') \
+             RETURNING id, queue, priority, state",
+            args![job.priority as i16, job.priority as i16, job.kind, job.key.clone()],
+        )
+        .await?;
+        if let Some(joined) = joined {
+            return Ok(Enqueued {
+                id: joined.id,
+                created: false,
+                queue: joined.queue,
+                priority: joined.priority,
+                due: joined.state == super::JobState::Queued,
+            });
+        }
+        let id = Uuid::now_v7();
+        if insert(tx, std::slice::from_ref(job), &[id]).await?.contains_key(&id) {
+            return Ok(created(job, id));
+        }
+    }
+    Err(DbErr::Custom(format!("job key {:?} changed hands 16 times while joining", job.key)))
+}

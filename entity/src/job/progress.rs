@@ -1,0 +1,91 @@
+//! What a run writes while it runs, all of it fenced.
+
+use sea_orm::DbErr;
+use sea_orm::prelude::{Json, Uuid};
+
+use super::{Fence, Model};
+use crate::args;
+use crate::db::Tx;
+use crate::sql::{self, Arg};
+
+/// Progress of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The declared stage it is in.
+    pub stage: &'static str,
+    /// Steps done.
+    pub done: i32,
+}
+
+#[derive(sea_orm::FromQueryResult)]
+struct Id {
+    id: Uuid,
+}
+
+/// Writes the progress of many runs in one statement; it never falls. Returns the jobs that
+/// changed.
+pub async fn write<C: sea_orm::ConnectionTrait>(
+    db: &C,
+    runs: &[(Fence, Progress)],
+) -> Result<Vec<Uuid>, DbErr> {
+    if runs.is_empty() {
+        return Ok(vec![]);
+    }
+    let rows = runs
+        .iter()
+        .map(|(fence, p)| args![fence.id, fence.run, p.stage, p.done])
+        .collect();
+    let changed: Vec<Id> = sql::all(
+        db,
+        "UPDATE jobs SET version = version + 1, stage = v.column3::text, \
+         progress_done = CASE WHEN v.column4::int > progress_done \
+           THEN v.column4::int ELSE progress_done END \
+         FROM (VALUES {rows}) AS v WHERE jobs.id = v.column1::uuid \
+           AND jobs.run = v.column2::int AND jobs.state = 'running' \
+           AND jobs.worker IS NOT NULL RETURNING jobs.id AS id",
+        vec![Arg::Rows(rows)],
+    )
+    .await?;
+    Ok(changed.into_iter().map(|row| row.id).collect())
+}
+
+/// Locks the row for a partial write of this run. False when the run lost its fence: roll back.
+pub async fn hold(tx: &Tx, fence: Fence) -> Result<bool, DbErr> {
+    let row: Option<Id> = sql::one(
+        tx,
+        "SELECT id FROM jobs WHERE id = ? AND run = ? AND state = 'running' \
+         AND worker IS NOT NULL {for update}",
+        args![fence.id, fence.run],
+    )
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Calls kept in the row; older ones fall out.
+const MAX_CALLS: usize = 20;
+
+/// Adds to the count of outside calls, and their records. False when the fence is lost.
+pub async fn record_calls(
+    tx: &Tx,
+    fence: Fence,
+    made: i32,
+    records: &[Json],
+) -> Result<bool, DbErr> {
+    let row: Option<Model> = sql::one(
+        tx,
+        "SELECT * FROM jobs WHERE id = ? AND run = ? AND state = 'running' {for update}",
+        args![fence.id, fence.run],
+    )
+    .await?;
+    let Some(job) = row else { return Ok(false) };
+    let mut calls = job.calls.as_array().cloned().unwrap_or_default();
+    calls.extend_from_slice(records);
+    let from = calls.len().saturating_sub(MAX_CALLS);
+    sql::execute(
+        tx,
+        "UPDATE jobs SET calls_made = calls_made + ?, calls = ? WHERE id = ? AND run = ?",
+        args![made, Json::Array(calls[from..].to_vec()), fence.id, fence.run],
+    )
+    .await?;
+    Ok(true)
+}

@@ -1,0 +1,314 @@
+//! Reading jobs: for users (scoped by who asked), for operators, and for the engine.
+
+use sea_orm::prelude::Uuid;
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+
+use super::{JobState, Model, Priority};
+use crate::args;
+use crate::sql::{self, Arg, list};
+use crate::time::Time;
+
+/// Whose jobs may be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// Only those they asked for or joined.
+    User(Uuid),
+    /// Every job.
+    Admin,
+}
+
+/// The row, unscoped: for the engine.
+pub async fn by_id<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    sql::one(db, "SELECT * FROM jobs WHERE id = ?", args![id]).await
+}
+
+/// A job as one viewer sees it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The row; for a viewer who left a shared job it reads as cancelled.
+    pub job: Model,
+    /// Children and what became of them.
+    pub children: Children,
+}
+
+/// Sums over a job's children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromQueryResult)]
+pub struct Children {
+    /// All of them.
+    pub total: i64,
+    /// Succeeded.
+    pub succeeded: i64,
+    /// Failed or cancelled.
+    pub failed: i64,
+    /// Steps done by them.
+    pub done_steps: i64,
+    /// Steps they declared.
+    pub total_steps: i64,
+}
+
+#[derive(FromQueryResult)]
+struct ChildrenOf {
+    parent_id: Uuid,
+    total: i64,
+    succeeded: i64,
+    failed: i64,
+    done_steps: i64,
+    total_steps: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Left {
+    job_id: Uuid,
+    left_at: Option<Time>,
+}
+
+/// The jobs of `ids` the viewer may see, in the order of `ids`.
+pub async fn seen<C: ConnectionTrait>(
+    db: &C,
+    viewer: Viewer,
+    ids: &[Uuid],
+) -> Result<Vec<Seen>, DbErr> {
+    let mut jobs = super::cancel::rows(db, ids).await?;
+    if let Viewer::User(user) = viewer {
+        let mine: Vec<Left> = sql::all(
+            db,
+            "SELECT job_id, left_at FROM job_watchers WHERE user_id = ? AND job_id IN {list}",
+            args![user, list(ids)],
+        )
+        .await?;
+        jobs.retain_mut(|job| {
+            let Some(watch) = mine.iter().find(|w| w.job_id == job.id) else {
+                return job.user_id == Some(user);
+            };
+            if let (Some(left), false) = (watch.left_at, job.state.is_done()) {
+                job.state = JobState::Cancelled;
+                job.finished_at = Some(left);
+            }
+            true
+        });
+    }
+    with_children(db, jobs).await.map(|mut seen| {
+        seen.sort_by_key(|s| ids.iter().position(|id| *id == s.job.id));
+        seen
+    })
+}
+
+async fn with_children<C: ConnectionTrait>(db: &C, jobs: Vec<Model>) -> Result<Vec<Seen>, DbErr> {
+    let parents: Vec<Uuid> = jobs
+        .iter()
+        .filter(|job| job.stage.as_deref() == Some("children") || job.state.is_done())
+        .map(|job| job.id)
+        .collect();
+    let sums: Vec<ChildrenOf> = if parents.is_empty() {
+        vec![]
+    } else {
+        sql::all(
+            db,
+            "SELECT w.parent_id AS parent_id, count(*) AS total, \
+             CAST(sum(CASE WHEN c.state = 'succeeded' THEN 1 ELSE 0 END) AS bigint) AS succeeded, \
+             CAST(sum(CASE WHEN c.state IN ('failed', 'cancelled') THEN 1 ELSE 0 END) AS bigint) \
+               AS failed, \
+             CAST(sum(CASE WHEN c.state IN ('succeeded', 'failed', 'cancelled') \
+               THEN COALESCE(c.progress_total, 0) ELSE c.progress_done END) AS bigint) \
+               AS done_steps, \
+             CAST(sum(COALESCE(c.progress_total, 0)) AS bigint) AS total_steps \
+             FROM job_watchers w JOIN jobs c ON c.id = w.job_id \
+             WHERE w.parent_id IN {list} GROUP BY w.parent_id",
+            args![list(&parents)],
+        )
+        .await?
+    };
+    Ok(jobs
+        .into_iter()
+        .map(|job| {
+            let children = sums
+                .iter()
+                .find(|sum| sum.parent_id == job.id)
+                .map(|sum| Children {
+                    total: sum.total,
+                    succeeded: sum.succeeded,
+                    failed: sum.failed,
+                    done_steps: sum.done_steps,
+                    total_steps: sum.total_steps,
+                })
+                .unwrap_or_default();
+            Seen { job, children }
+        })
+        .collect())
+}
+
+/// What a list of jobs is narrowed to.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only this kind.
+    pub kind: Option<String>,
+    /// Only this state.
+    pub state: Option<JobState>,
+    /// Only jobs created at or after this time.
+    pub since: Option<Time>,
+    /// Only jobs older than this one (keyset cursor).
+    pub before: Option<Uuid>,
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: Uuid,
+}
+
+/// Ids of the viewer's jobs, newest first, at most `limit`.
+pub async fn page<C: ConnectionTrait>(
+    db: &C,
+    viewer: Viewer,
+    filter: &Filter,
+    limit: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let mut text = String::from("SELECT id FROM jobs WHERE ");
+    let mut args: Vec<Arg> = vec![];
+    match viewer {
+        Viewer::User(user) => {
+            text.push_str("id IN (SELECT job_id FROM job_watchers WHERE user_id = ?)");
+            args.push(user.into());
+        }
+        Viewer::Admin => text.push_str("true"),
+    }
+    let mut also = |condition: &str, arg: Arg| {
+        text.push_str(" AND ");
+        text.push_str(condition);
+        args.push(arg);
+    };
+    if let Some(kind) = &filter.kind {
+        also("kind = ?", kind.clone().into());
+    }
+    if let Some(state) = filter.state {
+        also("state = ?", state.as_str().into());
+    }
+    if let Some(since) = filter.since {
+        also("created_at >= ?", sql::at(since));
+    }
+    if let Some(before) = filter.before {
+        also("id < ?", before.into());
+    }
+    text.push_str(" ORDER BY id DESC LIMIT ?");
+    args.push((limit as i64).into());
+    let rows: Vec<Id> = sql::all(db, &text, args).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// A job's version, for those who wait for it to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Version {
+    /// The job.
+    pub id: Uuid,
+    /// Its version.
+    pub version: i64,
+}
+
+/// Versions of many jobs in one statement.
+pub async fn versions<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Version>, DbErr> {
+    sql::all(db, "SELECT id, version FROM jobs WHERE id IN {list}", args![list(ids)]).await
+}
+
+/// A due row that should have a ticket.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Due {
+    /// The job.
+    pub id: Uuid,
+    /// Its queue.
+    pub queue: String,
+    /// Its lane.
+    pub priority: Priority,
+}
+
+/// The next due rows of every lane, at most `per_lane` each: round-robin over users (each user's
+/// oldest first), of queues that are not paused and kinds that a live worker announced.
+pub async fn due<C: ConnectionTrait>(db: &C, per_lane: u64) -> Result<Vec<Due>, DbErr> {
+    sql::all(
+        db,
+        "SELECT id, queue, priority FROM ( \
+           SELECT id, queue, priority, turn, run_at, row_number() OVER \
+             (PARTITION BY queue, priority ORDER BY turn, run_at, id) AS place FROM ( \
+               SELECT id, queue, priority, run_at, row_number() OVER \
+                 (PARTITION BY queue, priority, user_id ORDER BY run_at, id) AS turn \
+               FROM jobs WHERE state IN ('queued', 'retrying') AND run_at <= {now} \
+                 AND (deadline_at IS NULL OR deadline_at > {now}) \
+                 AND NOT EXISTS (SELECT 1 FROM queue_controls c WHERE c.queue = jobs.queue \
+                   AND c.paused_at IS NOT NULL) \
+                 AND EXISTS (SELECT 1 FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
+                   WHERE k.kind = jobs.kind AND w.lease_until > {now} AND NOT w.draining) \
+             ) AS turns WHERE turn <= ? \
+         ) AS places WHERE place <= ? ORDER BY queue, priority, place",
+        args![per_lane as i64, per_lane as i64],
+    )
+    .await
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    n: i64,
+}
+
+/// Highest queue position that is counted exactly.
+pub const MAX_POSITION: i64 = 1_000;
+
+/// How many waiting jobs of its queue go before this one, plus one; `None` when it does not wait
+/// or more than [`MAX_POSITION`] go before it.
+pub async fn queue_position<C: ConnectionTrait>(
+    db: &C,
+    job: &Model,
+) -> Result<Option<i64>, DbErr> {
+    if !matches!(job.state, JobState::Queued | JobState::Retrying) {
+        return Ok(None);
+    }
+    let count: Option<Count> = sql::one(
+        db,
+        "SELECT count(*) AS n FROM (SELECT 1 FROM jobs WHERE queue = ? \
+         AND state IN ('queued', 'retrying') AND (priority < ? OR (priority = ? AND \
+           (run_at < ? OR (run_at = ? AND id < ?)))) LIMIT ?) AS ahead",
+        args![
+            job.queue.clone(),
+            job.priority as i16,
+            job.priority as i16,
+            sql::at(job.run_at),
+            sql::at(job.run_at),
+            job.id,
+            MAX_POSITION
+        ],
+    )
+    .await?;
+    Ok(count.map(|count| count.n + 1).filter(|n| *n <= MAX_POSITION))
+}
+
+#[derive(FromQueryResult)]
+struct Span {
+    started_at: Time,
+    finished_at: Time,
+}
+
+/// Mean milliseconds from start to end of the last 50 succeeded jobs of the kind; `None` while
+/// fewer than 5 are known.
+pub async fn mean_duration_ms<C: ConnectionTrait>(
+    db: &C,
+    kind: &str,
+) -> Result<Option<i64>, DbErr> {
+    let spans: Vec<Span> = sql::all(
+        db,
+        "SELECT started_at, finished_at FROM jobs WHERE kind = ? AND state = 'succeeded' \
+         AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT 50",
+        args![kind],
+    )
+    .await?;
+    let sum: i64 = spans.iter().map(|span| span.finished_at.millis_since(span.started_at)).sum();
+    Ok((spans.len() >= 5).then(|| sum / spans.len() as i64))
+}
+
+/// Whether a live worker that takes new work knows the kind.
+pub async fn kind_has_worker<C: ConnectionTrait>(db: &C, kind: &str) -> Result<bool, DbErr> {
+    let count: Option<Count> = sql::one(
+        db,
+        "SELECT count(*) AS n FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
+         WHERE k.kind = ? AND w.lease_until > {now} AND NOT w.draining",
+        args![kind],
+    )
+    .await?;
+    Ok(count.is_some_and(|count| count.n > 0))
+}

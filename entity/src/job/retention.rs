@@ -1,0 +1,65 @@
+//! Retention: finished rows are kept for a while, then pruned in bounded batches.
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use crate::args;
+use crate::sql;
+
+/// How long a result may be read, in milliseconds: one day.
+pub const RESULT_TTL_MS: i64 = 24 * 3_600_000;
+/// How long succeeded and cancelled jobs are kept, in milliseconds: 7 days.
+pub const KEEP_SUCCEEDED_MS: i64 = 7 * 24 * 3_600_000;
+/// How long failed jobs are kept, in milliseconds: 30 days.
+pub const KEEP_FAILED_MS: i64 = 30 * 24 * 3_600_000;
+
+/// How long an unreadable provider answer is kept, in milliseconds: one day.
+pub const KEEP_RAW_MS: i64 = 24 * 3_600_000;
+
+/// Deletes at most `limit` finished jobs past their time, oldest first, with their events and
+/// watchers (by foreign key). Returns how many went.
+pub async fn prune<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr> {
+    sql::execute(
+        db,
+        "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs \
+         WHERE (state IN ('succeeded', 'cancelled') AND finished_at < {now-?}) \
+            OR (state = 'failed' AND finished_at < {now-?}) \
+         ORDER BY finished_at LIMIT ?)",
+        args![KEEP_SUCCEEDED_MS, KEEP_FAILED_MS, limit as i64],
+    )
+    .await
+}
+
+/// Deletes what else has had its time: idempotency keys, workers gone for an hour, and results
+/// past their expiry (the row stays, its result goes), and unreadable answers.
+pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr> {
+    let limit = limit as i64;
+    let mut gone = sql::execute(
+        db,
+        "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys \
+         WHERE expires_at < {now} LIMIT ?)",
+        args![limit],
+    )
+    .await?;
+    gone += sql::execute(
+        db,
+        "DELETE FROM job_events WHERE id IN (SELECT id FROM job_events \
+         WHERE event = 'bad_shape' AND at < {now-?} LIMIT ?)",
+        args![KEEP_RAW_MS, limit],
+    )
+    .await?;
+    gone += sql::execute(
+        db,
+        "DELETE FROM workers WHERE lease_until < {now-?}",
+        args![3_600_000_i64],
+    )
+    .await?;
+    gone += sql::execute(
+        db,
+        "UPDATE jobs SET result = NULL WHERE id IN (SELECT id FROM jobs \
+         WHERE finished_at IS NOT NULL AND result IS NOT NULL AND result_expires_at < {now} \
+         LIMIT ?)",
+        args![limit],
+    )
+    .await?;
+    Ok(gone)
+}

@@ -1,0 +1,52 @@
+//! Retry by a person: a failed or cancelled job starts over under the same id.
+
+use sea_orm::DbErr;
+use sea_orm::prelude::Uuid;
+
+use super::Model;
+use crate::db::{Tx, is_unique_violation};
+use crate::job_event::{self, EventKind};
+use crate::sql;
+use crate::{args, job_watcher};
+
+/// What a retry came to.
+#[derive(Clone, Debug)]
+pub enum Retried {
+    /// Queued again.
+    Queued(Box<Model>),
+    /// It has not ended, or it succeeded.
+    NotEnded(Box<Model>),
+    /// Another unfinished job holds its key; roll back.
+    KeyTaken,
+    /// No such job.
+    Missing,
+}
+
+/// Queues a failed or cancelled job again: attempts, losses, calls and progress start over,
+/// `run` does not (it is the fence). `user` becomes a watcher again.
+pub async fn retry(tx: &Tx, id: Uuid, user: Option<Uuid>, by: &str) -> Result<Retried, DbErr> {
+    let row: Result<Option<Model>, DbErr> = sql::one(
+        tx,
+        "UPDATE jobs SET state = 'queued', version = version + 1, attempt = 0, lost = 0, \
+         calls_made = 0, run_at = {now}, deadline_at = NULL, stage = NULL, progress_done = 0, \
+         worker = NULL, cancel_requested_at = NULL, children_open = 0, result = NULL, \
+         error_code = NULL, error_message = NULL, finished_at = NULL, started_at = NULL, \
+         result_expires_at = NULL \
+         WHERE id = ? AND state IN ('failed', 'cancelled') RETURNING *",
+        args![id],
+    )
+    .await;
+    match row {
+        Ok(Some(job)) => {
+            job_event::add(tx, id, EventKind::Retried, &format!("queued again by {by}")).await?;
+            job_watcher::add(tx, &[(id, user, None)]).await?;
+            Ok(Retried::Queued(Box::new(job)))
+        }
+        Ok(None) => match super::query::by_id(tx, id).await? {
+            Some(job) => Ok(Retried::NotEnded(Box::new(job))),
+            None => Ok(Retried::Missing),
+        },
+        Err(error) if is_unique_violation(&error) => Ok(Retried::KeyTaken),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,28 @@
+//! The database as types: tables, closed enums, named queries, and the operations that must be
+//! one transaction (the job life cycle, access grants).
+//!
+//! Owns every SQL statement of the product except the migrations. Knows nothing of job kinds,
+//! queues in memory, HTTP or providers. Start reading at [`job`] (the row is the job), then
+//! [`db`] (how a statement is written once for Postgres and SQLite).
+
+pub mod access;
+pub mod clock;
+pub mod db;
+pub mod effect;
+pub mod enums;
+pub mod idempotency;
+pub mod job;
+pub mod job_event;
+pub mod job_watcher;
+pub mod post;
+pub mod profile;
+pub mod queue_control;
+pub mod related_profile;
+pub mod sql;
+pub mod time;
+pub mod user;
+pub mod worker;
+
+pub use db::{Db, Tx};
+pub use sea_orm::{ConnectionTrait, DbErr};
+pub use time::Time;

@@ -1,0 +1,247 @@
+//! `profiles`: a creator as last fetched.
+
+use sea_orm::DbErr;
+use sea_orm::entity::prelude::*;
+
+use crate::args;
+use crate::db::Tx;
+use crate::sql::{self, Arg};
+use crate::time::Time;
+
+/// A profile as stored. What the provider did not say is null, never zero.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "profiles")]
+pub struct Model {
+    /// Ours; stable over renames.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// Handle, lower case.
+    #[sea_orm(unique)]
+    pub username: String,
+    /// Instagram's id of the account.
+    pub instagram_user_id: Option<String>,
+    /// Shown name.
+    pub full_name: Option<String>,
+    /// Biography.
+    pub biography: Option<String>,
+    /// Link in the biography.
+    pub external_url: Option<String>,
+    /// Picture at the provider, small.
+    pub profile_pic_url: Option<String>,
+    /// Picture at the provider, large.
+    pub profile_pic_url_hd: Option<String>,
+    /// Followers.
+    pub followers_count: Option<i64>,
+    /// Accounts it follows.
+    pub following_count: Option<i64>,
+    /// Posts it says it has.
+    pub posts_count: Option<i64>,
+    /// Verified badge.
+    pub is_verified: Option<bool>,
+    /// Posts are hidden.
+    pub is_private: Option<bool>,
+    /// Business account.
+    pub is_business_account: Option<bool>,
+    /// Professional account.
+    pub is_professional_account: Option<bool>,
+    /// The answer lacked id, name or follower count.
+    pub partial: bool,
+    /// Mean of the posts' rates above zero, percent.
+    pub engagement_rate: Option<f64>,
+    /// 0–10.
+    pub influence_score: Option<f64>,
+    /// Filled fields, percent.
+    pub data_quality_score: f64,
+    /// Category as shown.
+    pub category: Option<String>,
+    /// Business category as the provider names it.
+    pub instagram_business_category: Option<String>,
+    /// Most frequent category of its posts.
+    pub ai_primary_content_type: Option<String>,
+    /// Share of each category, 0–1.
+    pub ai_content_distribution: Option<Json>,
+    /// −1 to 1.
+    pub ai_avg_sentiment_score: Option<f64>,
+    /// Share of each language, 0–1.
+    pub ai_language_distribution: Option<Json>,
+    /// 0–1.
+    pub ai_content_quality_score: Option<f64>,
+    /// When the aggregate was made.
+    pub ai_profile_analyzed_at: Option<Time>,
+    /// How often it was fetched.
+    pub refresh_count: i32,
+    /// When it was fetched.
+    pub last_refreshed: Time,
+    /// When it was first stored.
+    pub created_at: Time,
+    /// Last change.
+    pub updated_at: Time,
+}
+
+/// No relations are declared: joins are written where they are needed.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// A fetched profile to be stored.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)] // the columns of `Model`
+pub struct NewProfile {
+    pub username: String,
+    pub instagram_user_id: Option<String>,
+    pub full_name: Option<String>,
+    pub biography: Option<String>,
+    pub external_url: Option<String>,
+    pub profile_pic_url: Option<String>,
+    pub profile_pic_url_hd: Option<String>,
+    pub followers_count: Option<i64>,
+    pub following_count: Option<i64>,
+    pub posts_count: Option<i64>,
+    pub is_verified: Option<bool>,
+    pub is_private: Option<bool>,
+    pub is_business_account: Option<bool>,
+    pub is_professional_account: Option<bool>,
+    pub partial: bool,
+    pub engagement_rate: Option<f64>,
+    pub influence_score: Option<f64>,
+    pub data_quality_score: f64,
+    pub category: Option<String>,
+    pub instagram_business_category: Option<String>,
+    pub raw_data: Json,
+}
+
+/// The stored profile of a handle.
+pub async fn by_username<C: ConnectionTrait>(
+    db: &C,
+    username: &str,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::Username.eq(username)).one(db).await
+}
+
+/// The stored profile of an id.
+pub async fn by_id<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+/// Stores a fetched profile. The same Instagram id under another handle is the same creator
+/// renamed. A handle that now belongs to another Instagram id is taken from the old row, which
+/// keeps its posts under a name that cannot be typed. A partial answer fills in what it knows
+/// and erases nothing.
+pub async fn upsert(tx: &Tx, new: &NewProfile) -> Result<Model, DbErr> {
+    if let Some(instagram_id) = &new.instagram_user_id {
+        sql::execute(
+            tx,
+            "UPDATE profiles SET username = username || '#' || instagram_user_id, \
+             updated_at = {now} WHERE username = ? AND instagram_user_id IS NOT NULL \
+             AND instagram_user_id <> ?",
+            args![new.username.clone(), instagram_id.clone()],
+        )
+        .await?;
+        let known: Option<Model> = sql::one(
+            tx,
+            "SELECT * FROM profiles WHERE instagram_user_id = ? {for update}",
+            args![instagram_id.clone()],
+        )
+        .await?;
+        if let Some(known) = known.filter(|known| known.username != new.username) {
+            // A row of that handle without an id was a partial answer about the same creator.
+            sql::execute(
+                tx,
+                "DELETE FROM profiles WHERE username = ? AND instagram_user_id IS NULL",
+                args![new.username.clone()],
+            )
+            .await?;
+            sql::execute(
+                tx,
+                "UPDATE profiles SET username = ?, updated_at = {now} WHERE id = ?",
+                args![new.username.clone(), known.id],
+            )
+            .await?;
+        }
+    }
+    let set = |column: &str| {
+        if new.partial {
+            format!("{column} = COALESCE(excluded.{column}, profiles.{column})")
+        } else {
+            format!("{column} = excluded.{column}")
+        }
+    };
+    let updates: Vec<String> = COLUMNS.iter().map(|column| set(column)).collect();
+    let template = format!(
+        "INSERT INTO profiles (id, username, {}, partial, data_quality_score, raw_data, \
+         refresh_count, last_refreshed, created_at, updated_at) \
+         VALUES (?, ?, {}, ?, ?, ?, 1, {{now}}, {{now}}, {{now}}) \
+         ON CONFLICT (username) DO UPDATE SET {}, partial = excluded.partial, \
+         data_quality_score = excluded.data_quality_score, raw_data = excluded.raw_data, \
+         refresh_count = profiles.refresh_count + 1, last_refreshed = excluded.last_refreshed, \
+         updated_at = excluded.updated_at RETURNING *",
+        COLUMNS.join(", "),
+        vec!["?"; COLUMNS.len()].join(", "),
+        updates.join(", "),
+    );
+    let mut args: Vec<Arg> = args![Uuid::now_v7(), new.username.clone()];
+    args.extend(new.values());
+    args.extend(args![new.partial, new.data_quality_score, new.raw_data.clone()]);
+    sql::one(tx, &template, args).await?.ok_or(DbErr::RecordNotInserted)
+}
+
+const COLUMNS: [&str; 17] = [
+    "instagram_user_id",
+    "full_name",
+    "biography",
+    "external_url",
+    "profile_pic_url",
+    "profile_pic_url_hd",
+    "followers_count",
+    "following_count",
+    "posts_count",
+    "is_verified",
+    "is_private",
+    "is_business_account",
+    "is_professional_account",
+    "engagement_rate",
+    "influence_score",
+    "category",
+    "instagram_business_category",
+];
+
+impl NewProfile {
+    fn values(&self) -> Vec<Arg> {
+        args![
+            self.instagram_user_id.clone(),
+            self.full_name.clone(),
+            self.biography.clone(),
+            self.external_url.clone(),
+            self.profile_pic_url.clone(),
+            self.profile_pic_url_hd.clone(),
+            self.followers_count,
+            self.following_count,
+            self.posts_count,
+            self.is_verified,
+            self.is_private,
+            self.is_business_account,
+            self.is_professional_account,
+            self.engagement_rate,
+            self.influence_score,
+            self.category.clone(),
+            self.instagram_business_category.clone(),
+        ]
+    }
+}
+
+/// Stores the figures that follow from the stored posts.
+pub async fn set_scores(
+    tx: &Tx,
+    id: Uuid,
+    engagement_rate: Option<f64>,
+    influence_score: Option<f64>,
+) -> Result<(), DbErr> {
+    sql::execute(
+        tx,
+        "UPDATE profiles SET engagement_rate = ?, influence_score = ? WHERE id = ?",
+        args![engagement_rate, influence_score, id],
+    )
+    .await?;
+    Ok(())
+}

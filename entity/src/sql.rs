@@ -1,0 +1,244 @@
+//! One way to write a statement for Postgres and SQLite.
+//!
+//! A template uses `?` for the next value, `{now}` for the farm's clock, `{now+?}` and `{now-?}`
+//! for that clock shifted by a number of milliseconds (a column's name in place of `now` shifts
+//! that column), `{for update}` and `{skip locked}` for row
+//! locks (SQLite holds its one write lock instead), and Postgres casts such as `?::uuid`, which
+//! are left out on SQLite. `{list}` takes the next [`Arg::List`] as `(a, b, c)`, `{rows}` the next
+//! [`Arg::Rows`] as `(a, b), (c, d)`. Literals must not contain `?` or braces.
+
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement, Value,
+};
+
+use crate::time::Time;
+
+/// A value of a template.
+#[derive(Clone, Debug)]
+pub enum Arg {
+    /// Bound as it is.
+    Value(Value),
+    /// Bound in the database's own form of time.
+    Time(Option<Time>),
+    /// A parenthesised list; empty lists match nothing.
+    List(Vec<Value>),
+    /// Rows of a `VALUES` clause, without the keyword.
+    Rows(Vec<Vec<Arg>>),
+}
+
+impl<T: Into<Value>> From<T> for Arg {
+    fn from(value: T) -> Self {
+        Arg::Value(value.into())
+    }
+}
+
+/// A time argument.
+pub fn at(time: impl Into<Option<Time>>) -> Arg {
+    Arg::Time(time.into())
+}
+
+/// A list argument.
+pub fn list<T: Into<Value> + Clone>(items: &[T]) -> Arg {
+    Arg::List(items.iter().cloned().map(Into::into).collect())
+}
+
+/// `args![a, b, c]`: a vector of [`Arg`]s.
+#[macro_export]
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::sql::Arg::from($value)),*] };
+}
+
+/// Builds a statement from a template.
+pub fn statement(backend: DbBackend, template: &str, args: Vec<Arg>) -> Statement {
+    let mut build = Build { backend, text: String::with_capacity(template.len() + 64), values: vec![] };
+    let mut args = args.into_iter();
+    let mut rest = template;
+    while let Some(at) = rest.find(['?', '{', ':']) {
+        build.text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if rest.starts_with('?') {
+            build.arg(args.next());
+            rest = &rest[1..];
+        } else if let Some(after) = rest.strip_prefix('{') {
+            let end = after.find('}').unwrap_or(after.len());
+            build.word(&after[..end], &mut args);
+            rest = after.get(end + 1..).unwrap_or("");
+        } else if let Some(cast) = rest.strip_prefix("::") {
+            let end =
+                cast.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(cast.len());
+            if backend == DbBackend::Postgres {
+                build.text.push_str(&rest[..end + 2]);
+            }
+            rest = &cast[end..];
+        } else {
+            build.text.push(':');
+            rest = &rest[1..];
+        }
+    }
+    build.text.push_str(rest);
+    debug_assert!(args.next().is_none(), "more values than places in: {template}");
+    Statement::from_sql_and_values(backend, build.text, build.values)
+}
+
+struct Build {
+    backend: DbBackend,
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Build {
+    fn bind(&mut self, value: Value) {
+        self.values.push(value);
+        self.text.push('$');
+        self.text.push_str(&self.values.len().to_string());
+    }
+
+    fn arg(&mut self, arg: Option<Arg>) {
+        match arg {
+            Some(Arg::Value(value)) => self.bind(value),
+            Some(Arg::Time(time)) => {
+                let value = match (time, self.backend) {
+                    (Some(time), backend) => time.value(backend),
+                    (None, DbBackend::Postgres) => {
+                        Value::from(None::<chrono::DateTime<chrono::Utc>>)
+                    }
+                    (None, _) => Value::from(None::<i64>),
+                };
+                self.bind(value);
+            }
+            Some(Arg::List(values)) => {
+                self.text.push('(');
+                if values.is_empty() {
+                    self.text.push_str("NULL");
+                }
+                for (i, value) in values.into_iter().enumerate() {
+                    if i > 0 {
+                        self.text.push_str(", ");
+                    }
+                    self.bind(value);
+                }
+                self.text.push(')');
+            }
+            Some(Arg::Rows(rows)) => {
+                for (i, row) in rows.into_iter().enumerate() {
+                    self.text.push_str(if i > 0 { ", (" } else { "(" });
+                    for (j, arg) in row.into_iter().enumerate() {
+                        if j > 0 {
+                            self.text.push_str(", ");
+                        }
+                        self.arg(Some(arg));
+                    }
+                    self.text.push(')');
+                }
+            }
+            None => debug_assert!(false, "fewer values than places"),
+        }
+    }
+
+    fn word(&mut self, word: &str, args: &mut impl Iterator<Item = Arg>) {
+        let postgres = self.backend == DbBackend::Postgres;
+        match word {
+            "now" => self.text.push_str(now(self.backend)),
+            _ if word.ends_with("+?") || word.ends_with("-?") => {
+                let (base, sign) = (&word[..word.len() - 2], &word[word.len() - 2..word.len() - 1]);
+                let base = if base == "now" { now(self.backend) } else { base };
+                self.text.push_str(&format!("({base} {sign} "));
+                self.arg(args.next());
+                self.text.push_str(if postgres {
+                    "::bigint * interval '1 millisecond')"
+                } else {
+                    ")"
+                });
+            }
+            "list" | "rows" => self.arg(args.next()),
+            "for update" if postgres => self.text.push_str("FOR UPDATE"),
+            "skip locked" if postgres => self.text.push_str("FOR UPDATE SKIP LOCKED"),
+            _ => {}
+        }
+    }
+}
+
+/// The farm's clock as an expression: the database's own clock plus the test offset.
+pub fn now(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "farm_now()",
+        _ => "(SELECT ms FROM farm_now)",
+    }
+}
+
+/// Runs a statement and returns how many rows it touched.
+pub async fn execute<C: ConnectionTrait>(
+    db: &C,
+    template: &str,
+    args: Vec<Arg>,
+) -> Result<u64, DbErr> {
+    let done: ExecResult =
+        db.execute_raw(statement(db.get_database_backend(), template, args)).await?;
+    Ok(done.rows_affected())
+}
+
+/// Runs a statement and returns its rows as `T`.
+pub async fn all<C: ConnectionTrait, T: FromQueryResult>(
+    db: &C,
+    template: &str,
+    args: Vec<Arg>,
+) -> Result<Vec<T>, DbErr> {
+    rows(db, template, args).await?.iter().map(|row| T::from_query_result(row, "")).collect()
+}
+
+/// Runs a statement and returns its first row as `T`.
+pub async fn one<C: ConnectionTrait, T: FromQueryResult>(
+    db: &C,
+    template: &str,
+    args: Vec<Arg>,
+) -> Result<Option<T>, DbErr> {
+    let statement = statement(db.get_database_backend(), template, args);
+    db.query_one_raw(statement).await?.map(|row| T::from_query_result(&row, "")).transpose()
+}
+
+/// Runs a statement and returns its raw rows.
+pub async fn rows<C: ConnectionTrait>(
+    db: &C,
+    template: &str,
+    args: Vec<Arg>,
+) -> Result<Vec<QueryResult>, DbErr> {
+    db.query_all_raw(statement(db.get_database_backend(), template, args)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(backend: DbBackend, template: &str, args: Vec<Arg>) -> String {
+        statement(backend, template, args).sql
+    }
+
+    #[test]
+    fn a_template_reads_the_same_on_both_databases() {
+        let template = "UPDATE t SET a = ?::uuid, b = {now+?} WHERE c IN {list} AND d <= {now}";
+        let args = || args![1, 500_i64, Arg::List(vec![7.into(), 8.into()])];
+        assert_eq!(
+            text(DbBackend::Postgres, template, args()),
+            "UPDATE t SET a = $1::uuid, b = (farm_now() + $2::bigint * interval '1 millisecond') \
+             WHERE c IN ($3, $4) AND d <= farm_now()"
+        );
+        assert_eq!(
+            text(DbBackend::Sqlite, template, args()),
+            "UPDATE t SET a = $1, b = ((SELECT ms FROM farm_now) + $2) WHERE c IN ($3, $4) \
+             AND d <= (SELECT ms FROM farm_now)"
+        );
+    }
+
+    #[test]
+    fn empty_lists_match_nothing_and_rows_nest() {
+        assert_eq!(
+            text(DbBackend::Sqlite, "x IN {list}", vec![Arg::List(vec![])]),
+            "x IN (NULL)"
+        );
+        let rows = Arg::Rows(vec![args![1, 2], args![3, 4]]);
+        assert_eq!(
+            text(DbBackend::Sqlite, "VALUES {rows} {skip locked}", vec![rows]),
+            "VALUES ($1, $2), ($3, $4) "
+        );
+    }
+}

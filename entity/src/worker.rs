@@ -1,0 +1,101 @@
+//! `workers`: one row per worker, with the lease that all its runs live on.
+
+use sea_orm::prelude::Uuid;
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+
+use crate::args;
+use crate::db::Tx;
+use crate::sql::{self, Arg};
+use crate::time::Time;
+
+/// A worker as stored.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Worker {
+    /// New for every registration, so that nothing of an earlier life can be mistaken for it.
+    pub id: Uuid,
+    /// Host name and process id.
+    pub host: String,
+    /// Version of the program.
+    pub version: String,
+    /// Jobs it runs at once, over all queues.
+    pub slots: i32,
+    /// It lives until then.
+    pub lease_until: Time,
+    /// It takes no new work.
+    pub draining: bool,
+    /// Resident memory in bytes, as last reported.
+    pub memory_bytes: Option<i64>,
+    /// When it registered.
+    pub started_at: Time,
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Debug)]
+pub struct NewWorker<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// Host name and process id.
+    pub host: &'a str,
+    /// Version of the program.
+    pub version: &'a str,
+    /// Kinds it runs.
+    pub kinds: &'a [&'a str],
+    /// Jobs it runs at once.
+    pub slots: i32,
+    /// Milliseconds of its lease.
+    pub lease_ms: i64,
+}
+
+/// Registers a worker with a fresh lease.
+pub async fn register(tx: &Tx, new: &NewWorker<'_>) -> Result<(), DbErr> {
+    sql::execute(
+        tx,
+        "INSERT INTO workers (id, host, version, slots, lease_until, draining, started_at) \
+         VALUES (?, ?, ?, ?, {now+?}, ?, {now})",
+        args![new.id, new.host, new.version, new.slots, new.lease_ms, false],
+    )
+    .await?;
+    let kinds = new.kinds.iter().map(|kind| args![new.id, *kind]).collect();
+    sql::execute(
+        tx,
+        "INSERT INTO worker_kinds (worker_id, kind) VALUES {rows}",
+        vec![Arg::Rows(kinds)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Renews the lease. False means that it was over: the worker's runs may be somebody else's.
+pub async fn renew<C: ConnectionTrait>(
+    db: &C,
+    id: Uuid,
+    lease_ms: i64,
+    memory_bytes: Option<i64>,
+) -> Result<bool, DbErr> {
+    let rows = sql::execute(
+        db,
+        "UPDATE workers SET lease_until = {now+?}, memory_bytes = ? \
+         WHERE id = ? AND lease_until > {now}",
+        args![lease_ms, memory_bytes, id],
+    )
+    .await?;
+    Ok(rows == 1)
+}
+
+/// Marks the worker as taking no new work.
+pub async fn drain<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), DbErr> {
+    sql::execute(db, "UPDATE workers SET draining = ? WHERE id = ?", args![true, id]).await?;
+    Ok(())
+}
+
+/// Signs the worker off; whatever it still ran is rescued at the next sweep.
+pub async fn remove<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), DbErr> {
+    sql::execute(db, "DELETE FROM workers WHERE id = ?", args![id]).await?;
+    Ok(())
+}
+
+/// Workers whose lease is live.
+pub async fn live<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
+    sql::all(db, "SELECT * FROM workers WHERE lease_until > {now} ORDER BY started_at", vec![])
+        .await
+}

@@ -1,0 +1,5 @@
+//! One file per kind: payload, policy, key, output.
+
+pub mod bulk_profiles;
+pub mod noop;
+pub mod profile_fetch;

@@ -1,0 +1,21 @@
+//! The contract about work: kinds and their policies, enqueue, ticket queues, and waiting for a
+//! job to change.
+//!
+//! Knows no handler, no HTTP and no model. Start reading at [`catalog`] (the list of kinds), then
+//! [`Jobs`] (what the other crates hold).
+
+pub mod backoff;
+pub mod catalog;
+pub mod handle;
+pub mod kinds;
+pub mod memory;
+pub mod policy;
+pub mod submit;
+pub mod ticket;
+pub mod watch;
+
+pub use catalog::{AnyJob, Kind};
+pub use handle::Handle;
+pub use policy::{Job, Policy};
+pub use submit::{Jobs, JobsError, Options};
+pub use ticket::{Lane, Signal, TicketQueue};

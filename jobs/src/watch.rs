@@ -1,0 +1,122 @@
+//! Waiting for a job to change: subscribe, then read. Signals wake waiters at once; one batched
+//! re-read every two seconds covers signals that were lost.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use entity::Db;
+use entity::job::query;
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+use crate::ticket::{Signal, TicketQueue};
+
+/// How often lost signals are covered.
+pub const REREAD_EVERY: Duration = Duration::from_secs(2);
+
+type Waiters = Arc<Mutex<HashMap<Uuid, watch::Sender<i64>>>>;
+
+/// The waiters of one process.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    waiters: Waiters,
+    // Ends the background task with the last handle.
+    _alive: Arc<watch::Sender<()>>,
+}
+
+/// A place in the waiting room of one job.
+#[derive(Debug)]
+pub struct Waiting {
+    id: Uuid,
+    versions: watch::Receiver<i64>,
+    waiters: Waiters,
+}
+
+impl Watch {
+    pub(crate) fn start(db: Db, tickets: &dyn TicketQueue) -> Self {
+        let waiters: Waiters = Arc::default();
+        let (alive, mut gone) = watch::channel(());
+        let mut signals = tickets.signals();
+        let room = waiters.clone();
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(REREAD_EVERY);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                let ids = tokio::select! {
+                    _ = gone.changed() => return,
+                    _ = tick.tick() => waited(&room, None),
+                    signal = signals.recv() => match signal {
+                        Ok(Signal::Changed(ids)) => {
+                            let mut ids = ids;
+                            // One re-read for all that has piled up.
+                            while let Ok(Signal::Changed(more)) = signals.try_recv() {
+                                ids.extend(more);
+                            }
+                            waited(&room, Some(&ids))
+                        }
+                        Ok(Signal::Stop(_)) => continue,
+                        Err(broadcast::error::RecvError::Lagged(_)) => waited(&room, None),
+                        Err(broadcast::error::RecvError::Closed) => return,
+                    },
+                };
+                if ids.is_empty() {
+                    continue;
+                }
+                match query::versions(db.read(), &ids).await {
+                    Ok(versions) => {
+                        let room = room.lock().unwrap_or_else(PoisonError::into_inner);
+                        for seen in versions {
+                            if let Some(sender) = room.get(&seen.id) {
+                                sender.send_if_modified(|version| {
+                                    let newer = seen.version > *version;
+                                    *version = seen.version.max(*version);
+                                    newer
+                                });
+                            }
+                        }
+                    }
+                    Err(error) => tracing::warn!(%error, "versions could not be read"),
+                }
+            }
+        });
+        Self { waiters, _alive: Arc::new(alive) }
+    }
+
+    /// Takes a place. Read the job after this: a change in between then shows.
+    pub fn subscribe(&self, id: Uuid) -> Waiting {
+        let mut room = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = room.entry(id).or_insert_with(|| watch::channel(0).0);
+        Waiting { id, versions: sender.subscribe(), waiters: self.waiters.clone() }
+    }
+
+    /// How many jobs are waited for.
+    pub fn waited_for(&self) -> usize {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+fn waited(room: &Waiters, among: Option<&[Uuid]>) -> Vec<Uuid> {
+    let room = room.lock().unwrap_or_else(PoisonError::into_inner);
+    match among {
+        Some(ids) => ids.iter().filter(|id| room.contains_key(id)).copied().collect(),
+        None => room.keys().copied().collect(),
+    }
+}
+
+impl Waiting {
+    /// Returns when the job is known to be past `version`.
+    pub async fn past(&mut self, version: i64) {
+        // The sender lives in the map as long as this place does.
+        let _ = self.versions.wait_for(|seen| *seen > version).await;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut room = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        if room.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            room.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Migrations: one reversible step per file, for Postgres and SQLite alike.
+//!
+//! Statements are written once in [`ddl`]'s small notation. Row-level-security policies will live
+//! here too; nothing else in the product executes DDL.
+
+pub mod ddl;
+mod m20261122_000001_clock;
+mod m20261122_000002_jobs;
+mod m20261122_000003_users;
+mod m20261122_000004_profiles;
+mod m20261122_000005_idempotency;
+mod m20261122_000006_noop_effects;
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+/// The steps, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261122_000001_clock::Migration),
+            Box::new(m20261122_000002_jobs::Migration),
+            Box::new(m20261122_000003_users::Migration),
+            Box::new(m20261122_000004_profiles::Migration),
+            Box::new(m20261122_000005_idempotency::Migration),
+            Box::new(m20261122_000006_noop_effects::Migration),
+        ]
+    }
+}

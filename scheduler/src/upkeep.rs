@@ -1,0 +1,172 @@
+//! The loops, and the single passes they are made of (tests call those directly).
+
+use std::time::Duration;
+
+use entity::DbErr;
+use entity::enums::{Priority, Queue};
+use entity::job::{cancel, integrity, query, rescue, retention};
+use jobs::ticket::LANE_CAPACITY;
+use jobs::{Jobs, Lane};
+use tokio_util::sync::CancellationToken;
+
+/// Rows per statement of a sweep; what is left waits for the next one.
+const BATCH: u64 = 500;
+
+/// How often each loop runs.
+#[derive(Clone, Copy, Debug)]
+pub struct UpkeepConfig {
+    /// Tickets, rescue, deadlines.
+    pub sweep_every: Duration,
+    /// The reconciler.
+    pub reconcile_every: Duration,
+    /// Retention.
+    pub prune_every: Duration,
+}
+
+impl Default for UpkeepConfig {
+    fn default() -> Self {
+        Self {
+            sweep_every: Duration::from_secs(1),
+            reconcile_every: Duration::from_secs(60),
+            prune_every: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The farm's housekeeping.
+#[derive(Clone, Debug)]
+pub struct Upkeep {
+    jobs: Jobs,
+    config: UpkeepConfig,
+}
+
+impl Upkeep {
+    /// Housekeeping over these jobs.
+    pub fn new(jobs: Jobs, config: UpkeepConfig) -> Self {
+        Self { jobs, config }
+    }
+
+    /// Runs every loop until `stop` fires. A failing pass is logged and tried again at its next
+    /// turn; nothing it would have done is lost.
+    pub async fn run_until(self, stop: CancellationToken) {
+        let mut sweep = interval(self.config.sweep_every);
+        let mut reconcile = interval(self.config.reconcile_every);
+        let mut prune = interval(self.config.prune_every);
+        loop {
+            let (what, done) = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = sweep.tick() => ("sweep", self.sweep().await),
+                _ = reconcile.tick() => ("reconcile", self.reconcile().await.map(drop)),
+                _ = prune.tick() => ("prune", self.prune().await.map(drop)),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, pass = what, "upkeep failed; it comes again");
+            }
+        }
+    }
+
+    /// Rescue, deadlines, tickets: once.
+    pub async fn sweep(&self) -> Result<(), DbErr> {
+        self.rescue().await?;
+        self.fail_overdue().await?;
+        self.refill().await
+    }
+
+    /// Brings back the runs of lost workers; returns how many.
+    pub async fn rescue(&self) -> Result<usize, DbErr> {
+        let mut count = 0;
+        loop {
+            let tx = self.jobs.db().begin().await?;
+            let rescued = rescue::rescue(&tx, BATCH).await?;
+            tx.commit().await?;
+            let found = rescued.requeued.len() + rescued.ended.len();
+            if found == 0 {
+                return Ok(count);
+            }
+            count += found;
+            tracing::warn!(
+                requeued = rescued.requeued.len(),
+                ended = rescued.ended.len(),
+                "runs of lost workers rescued"
+            );
+            let tickets =
+                rescued.requeued.iter().map(|job| (job.id, job.queue.as_str(), job.priority));
+            self.jobs.push(tickets).await;
+            self.jobs.changed(rescued.changed);
+        }
+    }
+
+    /// Fails what waited past its deadline.
+    pub async fn fail_overdue(&self) -> Result<(), DbErr> {
+        let tx = self.jobs.db().begin().await?;
+        let changed = cancel::fail_overdue(&tx, BATCH).await?;
+        tx.commit().await?;
+        self.jobs.changed(changed);
+        Ok(())
+    }
+
+    /// Sends tickets for due rows to every lane that is not more than half full.
+    pub async fn refill(&self) -> Result<(), DbErr> {
+        let mut hungry = vec![];
+        for queue in Queue::ALL {
+            for priority in Priority::ALL {
+                let lane = Lane { queue: *queue, priority };
+                if self.jobs.tickets().len(lane).await <= LANE_CAPACITY / 2 {
+                    hungry.push((queue.as_str(), priority));
+                }
+            }
+        }
+        if hungry.is_empty() {
+            return Ok(());
+        }
+        let due = query::due(self.jobs.db().read(), LANE_CAPACITY as u64).await?;
+        let tickets = due
+            .iter()
+            .map(|due| (due.id, due.queue.as_str(), due.priority))
+            .filter(|(_, queue, priority)| hungry.contains(&(queue, *priority)));
+        self.jobs.push(tickets).await;
+        Ok(())
+    }
+
+    /// Looks for contradictions, mends what can be mended, reports what was found.
+    pub async fn reconcile(&self) -> Result<integrity::Findings, DbErr> {
+        let findings = integrity::inspect(self.jobs.db().read()).await?;
+        if findings.kinds_without_worker > 0 {
+            tracing::warn!(
+                jobs = findings.kinds_without_worker,
+                "jobs wait for a kind that no live worker knows"
+            );
+        }
+        if !findings.is_clean() {
+            tracing::error!(?findings, "the reconciler found contradictions");
+            let tx = self.jobs.db().begin().await?;
+            let repaired = integrity::repair_parents(&tx).await?;
+            tx.commit().await?;
+            self.jobs.changed(repaired);
+            self.rescue().await?;
+            self.fail_overdue().await?;
+        }
+        Ok(findings)
+    }
+
+    /// Deletes what has had its time, in bounded batches; returns how many rows went.
+    pub async fn prune(&self) -> Result<u64, DbErr> {
+        let mut gone = 0;
+        loop {
+            let db = self.jobs.db().write();
+            let batch = retention::prune(db, BATCH).await? + retention::sweep(db, BATCH).await?;
+            gone += batch;
+            if batch < BATCH {
+                return Ok(gone);
+            }
+            // Others may write in between.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn interval(every: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(every);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}

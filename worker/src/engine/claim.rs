@@ -1,0 +1,86 @@
+//! From tickets to runs: never more than there are free slots.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use entity::enums::Queue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::Shared;
+use super::life::{Life, RunHandle};
+use super::run::Run;
+
+/// Claims for one queue until the worker stops; the runs go to apalis through the channel.
+pub(crate) async fn claim_loop(
+    shared: Arc<Shared>,
+    queue: Queue,
+    slots: usize,
+    runs: mpsc::Sender<Run>,
+) {
+    let kinds = jobs::Kind::words();
+    let free = Arc::new(Semaphore::new(slots));
+    // A quarter of the slots, at least one of several, is for people who wait.
+    let reserved = if slots > 1 { (slots / 4).max(1) } else { 0 };
+    loop {
+        let Some(mut permits) = take_slots(&shared, &free).await else { return };
+        let ids = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            ids = shared.jobs.tickets().pop(queue, permits.len(), reserved) => ids,
+        };
+        let life = shared.life.borrow().clone();
+        let claimed =
+            entity::job::claim::claim(shared.jobs.db().write(), life.id, &ids, &kinds).await;
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                // The rows are untouched; upkeep sends their tickets again.
+                tracing::warn!(%error, queue = %queue, "claim failed");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        if claimed.is_empty() {
+            wait_for_life(&shared, &life).await;
+        }
+        shared.jobs.changed(claimed.iter().map(|job| job.id).collect());
+        for job in claimed {
+            let Some(slot) = permits.pop() else { break };
+            let handle = Arc::new(RunHandle::new(job.fence(), life.clone()));
+            shared.runs.add(handle.clone());
+            let run = Run { job, handle, slot: Arc::new(slot) };
+            if let Err(refused) = runs.send(run).await {
+                shared.runs.remove(refused.0.handle.fence);
+                return;
+            }
+        }
+    }
+}
+
+/// One slot at least, and whatever else is free.
+async fn take_slots(
+    shared: &Shared,
+    free: &Arc<Semaphore>,
+) -> Option<Vec<OwnedSemaphorePermit>> {
+    let first = tokio::select! {
+        () = shared.stop.cancelled() => return None,
+        slot = free.clone().acquire_owned() => slot.ok()?,
+    };
+    let mut permits = vec![first];
+    while let Ok(more) = free.clone().try_acquire_owned() {
+        permits.push(more);
+    }
+    Some(permits)
+}
+
+/// With a lease that is over every claim comes back empty: wait for the next registration
+/// instead of spinning through tickets.
+async fn wait_for_life(shared: &Shared, life: &Life) {
+    if life.dead.is_cancelled() {
+        let mut lives = shared.life.clone();
+        let next = lives.wait_for(|next| next.id != life.id);
+        tokio::select! {
+            _ = next => {}
+            () = shared.stop.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The lease: renewed from a thread and a connection of its own, so that neither a busy runtime
+//! nor a full pool can cost it. The same trip reads which runs were asked to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use entity::worker::{self, NewWorker};
+use entity::{Db, DbErr};
+use jobs::{Jobs, Signal};
+use tokio::sync::{broadcast, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::life::{Life, Runs};
+use super::{EngineConfig, Shared};
+
+/// Renewals without a beat of the main runtime after which the process is given up: every thread
+/// of it is blocked, and a renewed lease would keep its jobs for ever.
+const RENEWALS_WITHOUT_BEAT: u32 = 8;
+
+/// Handle on the thread.
+#[derive(Debug)]
+pub(crate) struct LeaseThread {
+    stop: CancellationToken,
+    pulse: Arc<AtomicU64>,
+    runs: Runs,
+}
+
+impl LeaseThread {
+    /// Registers the first life and starts the thread.
+    pub(crate) async fn start(
+        jobs: &Jobs,
+        config: &EngineConfig,
+    ) -> Result<(Self, watch::Receiver<Arc<Life>>), DbErr> {
+        let db = jobs.db().apart().await?;
+        let slots = config.concurrency.values().sum::<usize>() as i32;
+        let keeper = Keeper {
+            host: host(),
+            slots,
+            lease: config.lease,
+            renew_every: config.renew_every,
+            runs: Runs::default(),
+            pulse: Arc::new(AtomicU64::new(0)),
+            stop: CancellationToken::new(),
+        };
+        let handle = Self {
+            stop: keeper.stop.clone(),
+            pulse: keeper.pulse.clone(),
+            runs: keeper.runs.clone(),
+        };
+        let (started, ready) = oneshot::channel();
+        thread::Builder::new()
+            .name("farm-lease".to_owned())
+            .spawn(move || keeper.run(db, started))
+            .map_err(|error| DbErr::Custom(format!("the lease thread did not start: {error}")))?;
+        let lives = ready
+            .await
+            .map_err(|_| DbErr::Custom("the lease thread ended before it began".to_owned()))??;
+        Ok((handle, lives))
+    }
+
+    pub(crate) fn runs(&self) -> Runs {
+        self.runs.clone()
+    }
+
+    pub(crate) fn pulse(&self) -> Arc<AtomicU64> {
+        self.pulse.clone()
+    }
+
+    /// Tells the thread to end; the token wakes it, so it need not be waited for.
+    pub(crate) fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for LeaseThread {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+type Started = oneshot::Sender<Result<watch::Receiver<Arc<Life>>, DbErr>>;
+
+struct Keeper {
+    host: String,
+    slots: i32,
+    lease: Duration,
+    renew_every: Duration,
+    runs: Runs,
+    pulse: Arc<AtomicU64>,
+    stop: CancellationToken,
+}
+
+impl Keeper {
+    fn run(self, db: Db, started: Started) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(self.keep(db, started)),
+            Err(error) => {
+                let _ = started.send(Err(DbErr::Custom(format!("no runtime: {error}"))));
+            }
+        }
+    }
+
+    async fn keep(self, db: Db, started: Started) {
+        let first = Arc::new(Life::new());
+        if let Err(error) = self.register(&db, &first).await {
+            let _ = started.send(Err(error));
+            return;
+        }
+        let (lives, current) = watch::channel(first);
+        let _ = started.send(Ok(current));
+        let mut silent = 0;
+        let mut last_beat = 0;
+        loop {
+            let life = lives.borrow().clone();
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = life.dead.cancelled() => {}
+                () = tokio::time::sleep(self.renew_every) => {}
+            }
+            let beat = self.pulse.load(Ordering::Relaxed);
+            silent = if beat == last_beat { silent + 1 } else { 0 };
+            last_beat = beat;
+            if silent >= RENEWALS_WITHOUT_BEAT {
+                tracing::error!("every thread of the process is blocked; giving it up");
+                std::process::abort();
+            }
+            self.renew(&db, &lives, &life).await;
+        }
+    }
+
+    async fn renew(&self, db: &Db, lives: &watch::Sender<Arc<Life>>, life: &Arc<Life>) {
+        let lease_ms = self.lease.as_millis() as i64;
+        let alive = !life.dead.is_cancelled();
+        let renewed = if alive {
+            worker::renew(db.write(), life.id, lease_ms, resident_bytes()).await
+        } else {
+            Ok(false)
+        };
+        match renewed {
+            Ok(true) => match entity::job::cancel::asked_to_stop(db.read(), life.id).await {
+                Ok(ids) => self.runs.request_stop(&ids),
+                Err(error) => tracing::warn!(%error, "stop requests could not be read"),
+            },
+            // Over: what it ran may be somebody else's. Abandon it and start a new life.
+            Ok(false) => {
+                tracing::warn!(worker = %life.id, "lease lost; registering anew");
+                life.dead.cancel();
+                for run in self.runs.all().iter().filter(|run| run.life.id == life.id) {
+                    run.abandon();
+                }
+                if let Err(error) = worker::remove(db.write(), life.id).await {
+                    tracing::warn!(%error, "the lost worker's row stays until it is pruned");
+                }
+                let next = Arc::new(Life::new());
+                match self.register(db, &next).await {
+                    Ok(()) => {
+                        lives.send_replace(next);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "registering anew failed; trying again");
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the lease was not renewed; trying again");
+            }
+        }
+    }
+
+    async fn register(&self, db: &Db, life: &Life) -> Result<(), DbErr> {
+        let tx = db.begin().await?;
+        let kinds = jobs::Kind::words();
+        let new = NewWorker {
+            id: life.id,
+            host: &self.host,
+            version: env!("CARGO_PKG_VERSION"),
+            kinds: &kinds,
+            slots: self.slots,
+            lease_ms: self.lease.as_millis() as i64,
+        };
+        worker::register(&tx, &new).await?;
+        tx.commit().await?;
+        tracing::info!(worker = %life.id, host = %self.host, "worker registered");
+        Ok(())
+    }
+}
+
+/// Beats once a second on the main runtime.
+pub(crate) async fn beat(pulse: Arc<AtomicU64>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        pulse.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Stop requests also come as signals, so that they arrive at once.
+pub(crate) async fn listen_for_stops(shared: Arc<Shared>) {
+    let mut signals = shared.jobs.tickets().signals();
+    loop {
+        match signals.recv().await {
+            Ok(Signal::Stop(ids)) => shared.runs.request_stop(&ids),
+            Ok(Signal::Changed(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Host name and process id, for people who look at the list of workers.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    format!("{}:{}", if name.is_empty() { "localhost" } else { name }, std::process::id())
+}
+
+/// Resident memory of this process in bytes, where the system tells.
+fn resident_bytes() -> Option<i64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: i64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    // The page size of every supported target.
+    Some(pages * 4_096)
+}

@@ -1,0 +1,38 @@
+//! Does as it is told.
+//!
+//! Running it twice is safe: its one effect is committed with its end, under the fence.
+
+use std::time::Duration;
+
+use entity::effect;
+use jobs::kinds::noop::{Noop, NoopDone, NoopFail};
+
+use crate::engine::{Done, JobContext, JobError};
+
+pub(crate) async fn run(job: Noop, ctx: &JobContext<'_>) -> Result<Done<NoopDone>, JobError> {
+    if job.ms > 0 {
+        let work = tokio::time::sleep(Duration::from_millis(job.ms));
+        tokio::select! {
+            () = ctx.cancel().cancelled() => return Err(JobError::Cancelled),
+            () = work => {}
+        }
+    }
+    match job.fail {
+        Some(NoopFail::Retry) => return Err(JobError::retry("told_to", "told to fail")),
+        Some(NoopFail::UntilLast) if ctx.job().attempt < ctx.job().max_attempts => {
+            return Err(JobError::retry("told_to", "told to fail until the last attempt"));
+        }
+        Some(NoopFail::Fatal) => return Err(JobError::fatal("told_to", "told to fail for good")),
+        #[allow(clippy::panic)] // what it was told to do
+        Some(NoopFail::Panic) => panic!("told to panic"),
+        Some(NoopFail::Hang) => std::future::pending::<()>().await,
+        Some(NoopFail::Abort) => std::process::abort(),
+        Some(NoopFail::UntilLast) | None => {}
+    }
+    if !job.effects {
+        return ctx.done(&NoopDone {});
+    }
+    let commit = ctx.commit(&NoopDone {}).await?;
+    effect::add(commit.tx(), ctx.job().id, ctx.job().run).await?;
+    commit.done().await
+}

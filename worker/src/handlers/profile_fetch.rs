@@ -1,0 +1,167 @@
+//! Fetches a profile from the provider and stores it with its posts.
+//!
+//! Running it twice is safe: everything it stores is an upsert, and profile, posts, grants and
+//! the job's end are one transaction under the fence. A second run that finds the first one's
+//! profile fresh asks nobody.
+
+use entity::job::progress;
+use entity::job_event::{self, EventKind};
+use entity::{access, clock, job_watcher, post, profile, related_profile};
+use jobs::kinds::profile_fetch::{FetchSource, FetchedAs, ProfileFetch, ProfileFetched};
+use serde_json::Value;
+
+use crate::engine::{Done, JobContext, JobError};
+use crate::handlers::profile_rows;
+use crate::provider::{
+    CALLS_PER_JOB, CallBudget, CallOutcome, CallRecord, FetchOutcome, FetchReport, FetchedProfile,
+};
+
+pub(crate) async fn run(
+    job: ProfileFetch,
+    ctx: &JobContext<'_>,
+) -> Result<Done<ProfileFetched>, JobError> {
+    if !job.force_refresh
+        && let Some(stored) = fresh_profile(&job, ctx).await?
+    {
+        return keep(stored, ctx).await;
+    }
+    ctx.stage("provider");
+    let report = fetch(&job, ctx).await?;
+    let found = match report.outcome {
+        FetchOutcome::Found(found) => found,
+        outcome => return Err(failure(outcome, &report.calls, ctx).await),
+    };
+    ctx.stage("store");
+    store(*found, &job, &report.calls, ctx).await
+}
+
+async fn fresh_profile(
+    job: &ProfileFetch,
+    ctx: &JobContext<'_>,
+) -> Result<Option<profile::Model>, JobError> {
+    let db = ctx.db().read();
+    let Some(stored) = profile::by_username(db, job.username.as_str()).await? else {
+        return Ok(None);
+    };
+    let age = clock::now(db).await?.millis_since(stored.last_refreshed);
+    let fresh = age < ctx.deps().fresh_for.as_millis() as i64 && !stored.partial;
+    Ok(fresh.then_some(stored))
+}
+
+/// What is stored is young enough: only the grants are new.
+async fn keep(
+    stored: profile::Model,
+    ctx: &JobContext<'_>,
+) -> Result<Done<ProfileFetched>, JobError> {
+    let output = ProfileFetched {
+        profile_id: stored.id,
+        username: stored.username.clone(),
+        source: FetchSource::Fresh,
+        posts_stored: 0,
+        outcome: found_as(stored.is_private),
+    };
+    let commit = ctx.commit(&output).await?;
+    let users = job_watcher::users(commit.tx(), ctx.job().id).await?;
+    access::grant(commit.tx(), &users, stored.id).await?;
+    commit.done().await
+}
+
+fn found_as(is_private: Option<bool>) -> FetchedAs {
+    if is_private == Some(true) { FetchedAs::Private } else { FetchedAs::Ok }
+}
+
+/// Asks the provider within what is left of the job's budget. One call is counted before the
+/// first is made, so that a worker that dies in between has not called for free.
+async fn fetch(job: &ProfileFetch, ctx: &JobContext<'_>) -> Result<FetchReport, JobError> {
+    let used = ctx.job().calls_made.max(0) as u32;
+    if used >= CALLS_PER_JOB {
+        let message = format!("{used} provider calls were made without a usable answer");
+        return Err(JobError::fatal("provider_unavailable", message));
+    }
+    let before: Vec<CallRecord> =
+        serde_json::from_value(ctx.job().calls.clone()).unwrap_or_default();
+    let empties = before.iter().rev().take_while(|c| c.outcome == CallOutcome::Empty).count();
+    count_calls(ctx, 1, &[]).await?;
+    let budget = CallBudget::for_job(used, empties as u32);
+    let provider = &ctx.deps().provider;
+    let report = provider.fetch_profile(job.username.as_str(), budget, ctx.cancel()).await;
+    let records: Vec<Value> =
+        report.calls.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+    count_calls(ctx, report.calls.len() as i32 - 1, &records).await?;
+    Ok(report)
+}
+
+async fn count_calls(ctx: &JobContext<'_>, made: i32, records: &[Value]) -> Result<(), JobError> {
+    let checkpoint = ctx.checkpoint().await?;
+    if !progress::record_calls(checkpoint.tx(), ctx.fence(), made, records).await? {
+        return Err(JobError::FenceLost);
+    }
+    checkpoint.done().await
+}
+
+/// The provider's final classes as ends of the attempt.
+async fn failure(outcome: FetchOutcome, calls: &[CallRecord], ctx: &JobContext<'_>) -> JobError {
+    match outcome {
+        FetchOutcome::NotFound => {
+            JobError::fatal("not_found", "no Instagram profile has this handle")
+        }
+        FetchOutcome::Unavailable { reason, retry_after } => {
+            let used = ctx.job().calls_made.max(0) as u32 + calls.len() as u32;
+            if used >= CALLS_PER_JOB {
+                let message = format!("{reason}; the budget of {CALLS_PER_JOB} calls is used up");
+                return JobError::fatal("provider_unavailable", message);
+            }
+            match retry_after {
+                Some(after) => {
+                    JobError::RetryAfter { code: "provider_unavailable", message: reason, after }
+                }
+                None => JobError::retry("provider_unavailable", reason),
+            }
+        }
+        FetchOutcome::AuthBroken => {
+            tracing::error!("the provider refuses our credentials: check DECODO_USERNAME and _PASSWORD");
+            JobError::fatal("auth_broken", "the provider refuses the farm's credentials")
+        }
+        FetchOutcome::BadShape { reason, raw } => {
+            let kept =
+                job_event::add(ctx.db().write(), ctx.job().id, EventKind::BadShape, &raw).await;
+            if let Err(error) = kept {
+                tracing::warn!(%error, "an unreadable answer was not kept");
+            }
+            JobError::fatal("bad_shape", reason)
+        }
+        FetchOutcome::Cancelled => JobError::Cancelled,
+        FetchOutcome::Found(_) => JobError::fatal("internal", "a found profile is no failure"),
+    }
+}
+
+async fn store(
+    found: FetchedProfile,
+    job: &ProfileFetch,
+    calls: &[CallRecord],
+    ctx: &JobContext<'_>,
+) -> Result<Done<ProfileFetched>, JobError> {
+    let posts = if job.include_posts { profile_rows::posts(&found) } else { vec![] };
+    let row = profile_rows::profile(&found, &posts);
+    let related = profile_rows::related(&found);
+    let mut output = ProfileFetched {
+        profile_id: uuid::Uuid::nil(),
+        username: row.username.clone(),
+        source: FetchSource::Fetched,
+        posts_stored: posts.len() as u32,
+        outcome: found_as(found.is_private),
+    };
+    let commit = ctx.commit(&output).await?;
+    let tx = commit.tx();
+    let stored = profile::upsert(tx, &row).await?;
+    post::upsert(tx, stored.id, &posts, found.partial).await?;
+    if !found.related.is_empty() || !found.partial {
+        related_profile::replace(tx, stored.id, &related).await?;
+    }
+    let users = job_watcher::users(tx, ctx.job().id).await?;
+    access::grant(tx, &users, stored.id).await?;
+    output.profile_id = stored.id;
+    commit.set_output(&output).await?;
+    tracing::debug!(calls = calls.len(), posts = posts.len(), "profile stored");
+    commit.done().await
+}

@@ -1,0 +1,11 @@
+//! The process that runs jobs: engine, dispatch, handlers, provider client.
+//!
+//! Knows no HTTP of ours. Start reading at [`engine`]; a handler is one file in `handlers/`.
+
+mod dispatch;
+pub mod engine;
+pub mod formulas;
+mod handlers;
+pub mod provider;
+
+pub use engine::{Deps, Engine, EngineConfig, JobError};
