@@ -1,1 +1,69 @@
-//! placeholder
+//! The front door: authenticates, checks access, reads what is stored, enqueues work.
+//!
+//! It never calls the provider, runs a model, decodes an image or writes an export inside a
+//! request. Start reading at [`app`]; a resource is one file in `routes/`.
+
+pub mod front;
+pub mod idempotency;
+pub mod identity;
+pub mod password;
+pub mod problem;
+pub mod query;
+pub mod routes;
+pub mod state;
+pub mod view;
+
+use std::sync::Arc;
+
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route};
+use poem_openapi::OpenApiService;
+
+pub use identity::{Caller, Issuer};
+pub use problem::Problem;
+pub use state::{AppState, Cors};
+
+type Service =
+    OpenApiService<(routes::auth::Auth, routes::jobs::JobRoutes, routes::profiles::Profiles, routes::health::Health), ()>;
+
+fn service() -> Service {
+    OpenApiService::new(
+        (
+            routes::auth::Auth,
+            routes::jobs::JobRoutes,
+            routes::profiles::Profiles,
+            routes::health::Health,
+        ),
+        "farm",
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description("Creator analytics: every POST that starts work answers with a job to follow.")
+}
+
+/// The OpenAPI document, as committed in `api/openapi.json`.
+pub fn openapi() -> String {
+    service().spec()
+}
+
+/// The whole application.
+pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
+    let service = service();
+    let document = service.spec();
+    let docs = service.scalar();
+    let cors = Arc::new(state.cors.clone());
+    let routes = Route::new()
+        .nest("/docs", docs)
+        .at("/openapi.json", openapi_endpoint(document))
+        .nest("/", service)
+        .data(state);
+    front::front(routes, cors).into_endpoint()
+}
+
+fn openapi_endpoint(document: String) -> impl Endpoint<Output = Response> + 'static {
+    poem::endpoint::make_sync(move |request| {
+        if request.method() == poem::http::Method::GET {
+            Response::builder().content_type("application/json").body(document.clone())
+        } else {
+            Problem::method_not_allowed().into_response()
+        }
+    })
+}

@@ -50,6 +50,14 @@ pub struct Model {
     pub engagement_rate: Option<f64>,
     /// 0–10.
     pub influence_score: Option<f64>,
+    /// Plain mean of the stored posts' known likes.
+    pub avg_likes: Option<f64>,
+    /// Plain mean of the stored posts' known comments.
+    pub avg_comments: Option<f64>,
+    /// Stored posts per day between the oldest and the newest.
+    pub posting_frequency_per_day: Option<f64>,
+    /// When the newest stored post was taken.
+    pub last_post_at: Option<Time>,
     /// Filled fields, percent.
     pub data_quality_score: f64,
     /// Category as shown.
@@ -103,8 +111,6 @@ pub struct NewProfile {
     pub is_business_account: Option<bool>,
     pub is_professional_account: Option<bool>,
     pub partial: bool,
-    pub engagement_rate: Option<f64>,
-    pub influence_score: Option<f64>,
     pub data_quality_score: f64,
     pub category: Option<String>,
     pub instagram_business_category: Option<String>,
@@ -186,7 +192,7 @@ pub async fn upsert(tx: &Tx, new: &NewProfile) -> Result<Model, DbErr> {
     sql::one(tx, &template, args).await?.ok_or(DbErr::RecordNotInserted)
 }
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 15] = [
     "instagram_user_id",
     "full_name",
     "biography",
@@ -200,8 +206,6 @@ const COLUMNS: [&str; 17] = [
     "is_private",
     "is_business_account",
     "is_professional_account",
-    "engagement_rate",
-    "influence_score",
     "category",
     "instagram_business_category",
 ];
@@ -222,25 +226,44 @@ impl NewProfile {
             self.is_private,
             self.is_business_account,
             self.is_professional_account,
-            self.engagement_rate,
-            self.influence_score,
             self.category.clone(),
             self.instagram_business_category.clone(),
         ]
     }
 }
 
-/// Stores the figures that follow from the stored posts.
-pub async fn set_scores(
-    tx: &Tx,
-    id: Uuid,
-    engagement_rate: Option<f64>,
-    influence_score: Option<f64>,
-) -> Result<(), DbErr> {
+/// Figures that follow from the stored posts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Mean of the posts' rates above zero, percent.
+    pub engagement_rate: Option<f64>,
+    /// 0–10.
+    pub influence_score: Option<f64>,
+    /// Plain mean of known likes.
+    pub avg_likes: Option<f64>,
+    /// Plain mean of known comments.
+    pub avg_comments: Option<f64>,
+    /// Posts per day.
+    pub posting_frequency_per_day: Option<f64>,
+    /// When the newest was taken.
+    pub last_post_at: Option<Time>,
+}
+
+/// Stores the figures of a profile.
+pub async fn set_scores(tx: &Tx, id: Uuid, scores: &Scores) -> Result<(), DbErr> {
     sql::execute(
         tx,
-        "UPDATE profiles SET engagement_rate = ?, influence_score = ? WHERE id = ?",
-        args![engagement_rate, influence_score, id],
+        "UPDATE profiles SET engagement_rate = ?, influence_score = ?, avg_likes = ?, \
+         avg_comments = ?, posting_frequency_per_day = ?, last_post_at = ? WHERE id = ?",
+        args![
+            scores.engagement_rate,
+            scores.influence_score,
+            scores.avg_likes,
+            scores.avg_comments,
+            scores.posting_frequency_per_day,
+            sql::at(scores.last_post_at),
+            id
+        ],
     )
     .await?;
     Ok(())

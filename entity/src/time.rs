@@ -43,6 +43,11 @@ pub fn wall_now() -> Time {
     Time(Utc::now().timestamp_millis())
 }
 
+/// Reads an RFC 3339 time.
+pub fn parse_rfc3339(text: &str) -> Option<Time> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| Time(time.timestamp_millis()))
+}
+
 impl From<DateTime<Utc>> for Time {
     fn from(value: DateTime<Utc>) -> Self {
         Self(value.timestamp_millis())

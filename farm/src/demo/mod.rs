@@ -109,6 +109,12 @@ pub struct DemoProvider {
     task: Option<JoinHandle<()>>,
 }
 
+impl std::fmt::Debug for DemoProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DemoProvider").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
 impl DemoProvider {
     /// Binds the address and serves from a task of its own.
     pub async fn start(options: DemoOptions) -> Result<Self, DemoError> {

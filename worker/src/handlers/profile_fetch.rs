@@ -142,7 +142,7 @@ async fn store(
     ctx: &JobContext<'_>,
 ) -> Result<Done<ProfileFetched>, JobError> {
     let posts = if job.include_posts { profile_rows::posts(&found) } else { vec![] };
-    let row = profile_rows::profile(&found, &posts);
+    let row = profile_rows::profile(&found);
     let related = profile_rows::related(&found);
     let mut output = ProfileFetched {
         profile_id: uuid::Uuid::nil(),
@@ -155,6 +155,8 @@ async fn store(
     let tx = commit.tx();
     let stored = profile::upsert(tx, &row).await?;
     post::upsert(tx, stored.id, &posts, found.partial).await?;
+    let figures = post::figures(tx, stored.id).await?;
+    profile::set_scores(tx, stored.id, &profile_rows::scores(&stored, &figures)).await?;
     if !found.related.is_empty() || !found.partial {
         related_profile::replace(tx, stored.id, &related).await?;
     }

@@ -1,12 +1,14 @@
 //! From the provider's neutral answer to rows. Pure: what is absent stays null.
 
-use entity::post::NewPost;
-use entity::profile::NewProfile;
+use entity::Time;
+use entity::post::{Figures, NewPost};
+use entity::profile::{Model, NewProfile, Scores};
 use entity::related_profile::Related;
 use serde_json::Value;
 
 use crate::formulas::{
     self, Influence, PROFILE_FIELDS, data_quality_score, filled_fields, influence_score,
+    posting_frequency_per_day,
 };
 use crate::provider::{FetchedPost, FetchedProfile};
 
@@ -63,10 +65,8 @@ fn new_post(post: &FetchedPost, followers: Option<i64>) -> NewPost {
     }
 }
 
-/// The profile of an answer, with the figures that follow from it and its posts.
-pub(crate) fn profile(found: &FetchedProfile, posts: &[NewPost]) -> NewProfile {
-    let engagement_rate =
-        formulas::profile_engagement_rate(posts.iter().map(|post| post.engagement_rate));
+/// The profile of an answer.
+pub(crate) fn profile(found: &FetchedProfile) -> NewProfile {
     NewProfile {
         username: found.username.clone(),
         instagram_user_id: found.instagram_user_id.clone(),
@@ -83,19 +83,33 @@ pub(crate) fn profile(found: &FetchedProfile, posts: &[NewPost]) -> NewProfile {
         is_business_account: found.is_business_account,
         is_professional_account: found.is_professional_account,
         partial: found.partial,
-        engagement_rate,
-        influence_score: influence_score(Influence {
-            followers: found.followers_count,
-            following: found.following_count,
-            posts: found.posts_count,
-            engagement_rate,
-            is_verified: found.is_verified,
-            is_business: found.is_business_account,
-        }),
         data_quality_score: data_quality_score(filled_fields(&found.raw), PROFILE_FIELDS),
         category: found.category.clone(),
         instagram_business_category: found.instagram_business_category.clone(),
         raw_data: found.raw.clone(),
+    }
+}
+
+/// What follows from the stored posts of a profile.
+pub(crate) fn scores(profile: &Model, figures: &Figures) -> Scores {
+    Scores {
+        engagement_rate: figures.engagement_rate,
+        influence_score: influence_score(Influence {
+            followers: profile.followers_count,
+            following: profile.following_count,
+            posts: profile.posts_count,
+            engagement_rate: figures.engagement_rate,
+            is_verified: profile.is_verified,
+            is_business: profile.is_business_account,
+        }),
+        avg_likes: figures.avg_likes,
+        avg_comments: figures.avg_comments,
+        posting_frequency_per_day: posting_frequency_per_day(
+            figures.oldest,
+            figures.newest,
+            figures.posts as u32,
+        ),
+        last_post_at: figures.newest.map(|seconds| Time(seconds.saturating_mul(1_000))),
     }
 }
 

@@ -1,0 +1,160 @@
+//! What wraps every request: id, timing, CORS, the limit on bodies, and errors as problems.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::endpoint::BoxEndpoint;
+use poem::middleware::CatchPanic;
+use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::state::Cors;
+
+/// Largest request body, in bytes: 1 MiB.
+pub const MAX_BODY: usize = 1 << 20;
+
+/// How long a client may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Headers a browser may read, on errors too.
+const EXPOSED: &str = "ETag, Location, Retry-After, Preference-Applied, X-Request-Id, \
+     X-Process-Time, X-Data-Source, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, \
+     X-Credits-Required, X-Credits-Available, X-Credits-Needed, X-Credits-Spent, \
+     X-Used-Free-Allowance, X-Remaining-Balance, X-Transaction-ID, X-Usage-Type, \
+     X-Current-Usage, X-Limit, X-Available, X-Subscription-Tier, X-Feature-Locked";
+
+/// The id of a request, for handlers.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Wraps the routes.
+pub fn front<E>(routes: E, cors: Arc<Cors>) -> impl Endpoint<Output = Response> + 'static
+where
+    E: Endpoint + 'static,
+    E::Output: IntoResponse,
+{
+    let panics = CatchPanic::new().with_handler(panicked);
+    let routes: Arc<BoxEndpoint<'static, Response>> = Arc::new(routes.with(panics).boxed());
+    poem::endpoint::make(move |request: Request| {
+        let (routes, cors) = (routes.clone(), cors.clone());
+        async move {
+            let started = Instant::now();
+            let id = request_id(request.headers());
+            let origin = allowed_origin(request.headers(), &cors);
+            let span = tracing::info_span!(
+                "request",
+                request.id = %id,
+                http.method = %request.method(),
+                http.path = %request.uri().path(),
+            );
+            let mut response = if is_preflight(&request) {
+                Response::builder().status(StatusCode::NO_CONTENT).finish()
+            } else {
+                answer(routes.as_ref(), request, &id).instrument(span).await
+            };
+            let headers = response.headers_mut();
+            cors_headers(headers, origin);
+            set(headers, "x-request-id", &id);
+            let millis = started.elapsed().as_micros() as f64 / 1_000.0;
+            set(headers, "x-process-time", &format!("{millis:.2}ms"));
+            set(headers, "x-content-type-options", "nosniff");
+            Ok::<_, poem::Error>(response)
+        }
+    })
+}
+
+async fn answer(
+    routes: &BoxEndpoint<'static, Response>,
+    mut request: Request,
+    id: &str,
+) -> Response {
+    if let Err(problem) = read_body(&mut request).await {
+        return Problem::respond(&problem.into(), id);
+    }
+    request.set_data(RequestId(id.to_owned()));
+    match routes.call(request).await {
+        Ok(response) => response,
+        Err(error) => Problem::respond(&error, id),
+    }
+}
+
+/// Reads the body whole, within the limit and the time: every body of ours is small JSON.
+async fn read_body(request: &mut Request) -> Result<(), Problem> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY) {
+        return Err(Problem::too_large());
+    }
+    let body = request.take_body();
+    let read = tokio::time::timeout(BODY_TIMEOUT, body.into_bytes_limit(MAX_BODY)).await;
+    match read {
+        Ok(Ok(bytes)) => {
+            // An empty body cannot be of the wrong type: optional bodies may be left out whole.
+            if bytes.is_empty() {
+                let json = HeaderValue::from_static("application/json");
+                request.headers_mut().insert(header::CONTENT_TYPE, json);
+            }
+            request.set_body(Body::from(bytes));
+            Ok(())
+        }
+        Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(Problem::too_large()),
+        Ok(Err(error)) => Err(Problem::field("body", error)),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            format!("body: must arrive within {} s", BODY_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+/// The caller's id when it is a sane one, else ours.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| (1..=64).contains(&id.len()))
+        .filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c)))
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn allowed_origin(headers: &HeaderMap, cors: &Cors) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    cors.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+}
+
+/// Other origins get no headers: the browser keeps the answer from them. No credentials.
+fn cors_headers(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else { return };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    set(headers, "access-control-allow-methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
+    set(
+        headers,
+        "access-control-allow-headers",
+        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, Accept, \
+         Last-Event-ID, X-Request-Id",
+    );
+    set(headers, "access-control-max-age", "600");
+    set(headers, "access-control-expose-headers", EXPOSED);
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    Problem::internal().into_response()
+}

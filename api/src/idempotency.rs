@@ -1,0 +1,109 @@
+//! `Idempotency-Key`: a repeated POST gets the answer of the first, whatever happened to the
+//! connection in between.
+
+use entity::idempotency::{self, IdempotencyKey};
+use entity::{Tx, clock};
+use poem::http::{HeaderMap, StatusCode};
+use poem_openapi::types::{ParseFromJSON, ToJSON};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::view::JobView;
+
+/// Longer than any request may wait: an answer missing by then will not come.
+const IN_FLIGHT_MS: i64 = 30_000;
+
+/// The key of a request, with what it is bound to.
+#[derive(Clone, Debug)]
+pub struct Key {
+    user: Uuid,
+    key: String,
+    body_hash: String,
+}
+
+/// What the key says about the request.
+#[derive(Debug)]
+pub enum Known {
+    /// Never seen, or no key was sent: go on.
+    New,
+    /// The first answer.
+    Answer(u16, Box<JobView>),
+    /// The first request started this job and its answer was lost.
+    Job(Uuid),
+}
+
+/// Reads `Idempotency-Key`. `what` is everything that makes the request what it is.
+pub fn key(headers: &HeaderMap, user: Uuid, what: &[&str]) -> Result<Option<Key>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default();
+    if !(1..=255).contains(&key.len()) || !key.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(Problem::field(
+            "Idempotency-Key",
+            "must be 1 to 255 printable ASCII characters without spaces",
+        ));
+    }
+    let mut hash = Sha256::new();
+    for part in what {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let body_hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Some(Key { user, key: key.to_owned(), body_hash }))
+}
+
+impl Key {
+    /// Takes the key in the transaction that starts the work.
+    pub async fn take(&self, tx: &Tx) -> Result<Known, Problem> {
+        let earlier = idempotency::take(tx, self.user, &self.key, &self.body_hash).await?;
+        let Some(earlier) = earlier else { return Ok(Known::New) };
+        if earlier.body_hash != self.body_hash {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency-Key: this key was used for another request",
+            )
+            .with("field", "Idempotency-Key"));
+        }
+        replay(tx, &earlier).await
+    }
+
+    /// Notes the job the request started, in the same transaction.
+    pub async fn started(&self, tx: &Tx, job: Uuid) -> Result<(), Problem> {
+        Ok(idempotency::set_job(tx, self.user, &self.key, job).await?)
+    }
+
+    /// Keeps the answer for repeats.
+    pub async fn answered(
+        &self,
+        state: &AppState,
+        status: u16,
+        view: &JobView,
+    ) -> Result<(), Problem> {
+        let answer = json!({ "status": status, "job": view.to_json() });
+        let db = state.db().write();
+        Ok(idempotency::set_answer(db, self.user, &self.key, answer).await?)
+    }
+}
+
+async fn replay(tx: &Tx, earlier: &IdempotencyKey) -> Result<Known, Problem> {
+    if let Some(answer) = &earlier.answer {
+        let status = answer["status"].as_u64().unwrap_or(202) as u16;
+        let view = JobView::parse_from_json(Some(answer["job"].clone()));
+        if let Ok(view) = view {
+            return Ok(Known::Answer(status, Box::new(view)));
+        }
+    }
+    let age = clock::now(tx).await?.millis_since(earlier.created_at);
+    match earlier.job_id {
+        Some(job) if age > IN_FLIGHT_MS => Ok(Known::Job(job)),
+        _ => Err(Problem::conflict(
+            "request_in_flight",
+            "Idempotency-Key: the first request with this key is still being answered",
+        )
+        .with("field", Value::from("Idempotency-Key"))
+        .header("Retry-After", "2")),
+    }
+}

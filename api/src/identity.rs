@@ -1,0 +1,168 @@
+//! Who calls: bearer tokens of the local issuer, and the user behind them.
+
+use entity::enums::AccountStatus;
+use entity::job::query::Viewer;
+use entity::time::wall_now;
+use entity::user;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use poem::Request;
+use poem_openapi::SecurityScheme;
+use poem_openapi::auth::Bearer;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Seconds an access token lives: 30 min.
+pub const ACCESS_TTL_S: i64 = 30 * 60;
+/// Longest token that is looked at, in bytes.
+const MAX_TOKEN: usize = 8 * 1_024;
+/// Name of the issuer in the tokens.
+const ISSUER: &str = "farm";
+/// Audience of user tokens, as hosted identity providers name it.
+const AUDIENCE: &str = "authenticated";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    sub: Uuid,
+    email: String,
+    role: String,
+    iss: String,
+    aud: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// Signs and checks the tokens of one machine.
+pub struct Issuer {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
+}
+
+impl std::fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Issuer(***)")
+    }
+}
+
+/// A token that could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the token could not be signed: {0}")]
+pub struct SignError(#[from] jsonwebtoken::errors::Error);
+
+impl Issuer {
+    /// An issuer with a shared secret (HS256).
+    pub fn new(secret: &[u8]) -> Self {
+        // The algorithm comes from here, never from the token's header.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = 5;
+        Self {
+            signing: EncodingKey::from_secret(secret),
+            checking: DecodingKey::from_secret(secret),
+            validation,
+        }
+    }
+
+    /// An access token for a user, good for `ttl_s` seconds.
+    pub fn sign(&self, user: &user::Model, ttl_s: i64) -> Result<String, SignError> {
+        let now = wall_now().0 / 1_000;
+        let claims = Claims {
+            sub: user.id,
+            email: user.email.clone(),
+            role: AUDIENCE.to_owned(),
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            iat: now,
+            exp: now + ttl_s,
+        };
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)?)
+    }
+
+    /// The user id of a good token.
+    fn check(&self, token: &str) -> Option<Uuid> {
+        if token.len() > MAX_TOKEN {
+            return None;
+        }
+        let token = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
+        token.ok().filter(|token| token.claims.role == AUDIENCE).map(|token| token.claims.sub)
+    }
+}
+
+/// The signed-in user.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", bearer_format = "JWT", checker = "authenticate")]
+pub struct Caller(pub user::Model);
+
+impl Caller {
+    /// The one user id.
+    pub fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// Whose jobs they see.
+    pub fn viewer(&self) -> Viewer {
+        if self.0.role.is_admin() { Viewer::Admin } else { Viewer::User(self.0.id) }
+    }
+}
+
+async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<user::Model> {
+    let state = request.data::<AppState>().ok_or_else(Problem::internal)?;
+    let refused = || Problem::unauthorized("invalid_credentials", "sign in again");
+    let id = state.issuer.check(&bearer.token).ok_or_else(refused)?;
+    let user = user::by_id(state.db().read(), id).await.map_err(Problem::from)?;
+    let user = user.ok_or_else(refused)?;
+    match user.status {
+        AccountStatus::Active | AccountStatus::Pending => Ok(user),
+        AccountStatus::Suspended | AccountStatus::Inactive => Err(Problem::new(
+            poem::http::StatusCode::FORBIDDEN,
+            "account_closed",
+            "this account may not be used; ask support",
+        )
+        .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::Time;
+    use entity::enums::{Role, Tier};
+
+    use super::*;
+
+    fn user() -> user::Model {
+        user::Model {
+            id: Uuid::now_v7(),
+            email: "a@example.test".to_owned(),
+            hashed_password: None,
+            full_name: None,
+            role: Role::User,
+            status: AccountStatus::Active,
+            subscription_tier: Tier::Free,
+            created_at: Time(0),
+            updated_at: Time(0),
+            last_login_at: None,
+        }
+    }
+
+    #[test]
+    fn only_our_own_living_tokens_are_good() {
+        let issuer = Issuer::new(b"a secret of at least thirty-two bytes");
+        let user = user();
+        let token = issuer.sign(&user, 60).unwrap();
+        assert_eq!(token.split('.').filter(|part| !part.is_empty()).count(), 3);
+        assert_eq!(issuer.check(&token), Some(user.id));
+        assert_eq!(issuer.check(&issuer.sign(&user, -60).unwrap()), None, "expired");
+        let other = Issuer::new(b"another secret of thirty-two bytes..");
+        assert_eq!(other.check(&token), None, "signed by somebody else");
+        let mut parts: Vec<&str> = token.split('.').collect();
+        parts[0] = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"; // {"alg":"none","typ":"JWT"}
+        assert_eq!(issuer.check(&parts.join(".")), None, "the header does not choose");
+        assert_eq!(issuer.check(&"a".repeat(MAX_TOKEN + 1)), None);
+    }
+}

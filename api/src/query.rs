@@ -1,0 +1,91 @@
+//! Small rules about what clients may ask for.
+
+use poem::http::HeaderMap;
+
+use crate::problem::Problem;
+
+/// Longest wait of a request, in seconds.
+pub const MAX_WAIT_S: u64 = 25;
+/// Largest page.
+pub const MAX_PAGE: u64 = 100;
+
+/// `Prefer: wait=N` in seconds, at most [`MAX_WAIT_S`]; other preferences are passed over, as
+/// the standard says.
+pub fn prefer_wait(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    for value in headers.get_all("prefer") {
+        let value = value.to_str().unwrap_or_default();
+        for preference in value.split([',', ';']) {
+            let (name, wait) = preference.split_once('=').unwrap_or((preference, ""));
+            if name.trim().eq_ignore_ascii_case("wait") {
+                let wait = wait.trim().trim_matches('"');
+                let seconds: u64 = wait.parse().map_err(|_| {
+                    Problem::field("Prefer", "wait must be a whole number of seconds from 0 to 25")
+                })?;
+                return Ok(Some(seconds.min(MAX_WAIT_S)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// `?wait=N` in seconds, 0 to [`MAX_WAIT_S`].
+pub fn query_wait(wait: Option<i64>) -> Result<Option<u64>, Problem> {
+    match wait {
+        None => Ok(None),
+        Some(n) if (0..=MAX_WAIT_S as i64).contains(&n) => Ok(Some(n as u64)),
+        Some(_) => Err(Problem::field("wait", "must be from 0 to 25 seconds")),
+    }
+}
+
+/// `?limit=N`, 1 to [`MAX_PAGE`].
+pub fn limit(limit: Option<i64>, default: u64) -> Result<u64, Problem> {
+    match limit {
+        None => Ok(default),
+        Some(n) if (1..=MAX_PAGE as i64).contains(&n) => Ok(n as u64),
+        Some(_) => Err(Problem::field("limit", "must be from 1 to 100")),
+    }
+}
+
+/// Whether `If-None-Match` names this tag (weakly compared) or `*`.
+pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
+    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    headers.get_all("if-none-match").iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|tag| tag.trim() == "*" || bare(tag) == bare(etag))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::HeaderValue;
+
+    use super::*;
+
+    fn prefer(value: &'static str) -> Result<Option<u64>, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("prefer", HeaderValue::from_static(value));
+        prefer_wait(&headers).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn waits_are_whole_seconds_and_capped() {
+        assert_eq!(prefer("wait=10"), Ok(Some(10)));
+        assert_eq!(prefer("respond-async, wait=100"), Ok(Some(25)));
+        assert_eq!(prefer("return=minimal"), Ok(None));
+        for bad in ["wait=-1", "wait=soon", "wait", "wait=1.5", "wait=99999999999999999999999"] {
+            assert!(prefer(bad).unwrap_err().contains("Prefer"), "{bad}");
+        }
+        assert!(query_wait(Some(-1)).is_err());
+        assert!(query_wait(Some(26)).is_err());
+        assert_eq!(query_wait(Some(0)).unwrap(), Some(0));
+    }
+
+    #[test]
+    fn tags_are_compared_weakly() {
+        let mut headers = HeaderMap::new();
+        headers.insert("if-none-match", HeaderValue::from_static("\"a\", W/\"b\""));
+        assert!(none_match(&headers, "\"b\""));
+        assert!(!none_match(&headers, "\"c\""));
+        headers.insert("if-none-match", HeaderValue::from_static("*"));
+        assert!(none_match(&headers, "\"c\""));
+    }
+}

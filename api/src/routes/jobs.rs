@@ -1,0 +1,413 @@
+//! Jobs: the contract a front end polls.
+
+use std::time::Duration;
+
+use entity::enums::JobState;
+use entity::job::cancel::Leaver;
+use entity::job::query::{self, Filter, Seen};
+use entity::job::retry::Retried;
+use entity::{Time, clock};
+use poem::Request;
+use poem::http::StatusCode;
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::profile_body;
+use super::submit::{self, RETRY_AFTER_S, answer, wait_until};
+use crate::identity::Caller;
+use crate::problem::Problem;
+use crate::query as rules;
+use crate::routes::Tag;
+use crate::state::AppState;
+use crate::view::{self, JobView, State};
+
+/// Jobs.
+#[derive(Debug)]
+pub struct JobRoutes;
+
+#[derive(ApiResponse)]
+enum JobRead {
+    /// The job.
+    #[oai(status = 200)]
+    Job(
+        Json<JobView>,
+        /// Version of the job.
+        #[oai(header = "ETag")]
+        String,
+        /// Never shared between users.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+    /// Still the version of `If-None-Match`.
+    #[oai(status = 304)]
+    NotModified(
+        /// Version of the job.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+/// A job in the words of the existing client.
+#[derive(Debug, Object)]
+pub struct FlatJob {
+    /// Same as `id` of the job view.
+    job_id: Uuid,
+    /// Same as `kind`.
+    job_type: String,
+    /// queued, processing, completed, failed, retrying, cancelled.
+    status: String,
+    /// Counted, never falls; null when it cannot be counted.
+    progress_percent: Option<i64>,
+    /// What it is doing, or why it waits.
+    progress_message: String,
+    created_at: String,
+    started_at: Option<String>,
+    completed_at: Option<String>,
+    /// Exact to 1,000, else null.
+    queue_position: Option<i64>,
+    elapsed_seconds: Option<f64>,
+    /// From measured durations, or null.
+    estimated_remaining_seconds: Option<f64>,
+    /// Seconds until its next attempt may start; null when it is not held back.
+    estimated_start_seconds: Option<f64>,
+    retry_count: i32,
+    result: Option<Value>,
+    error_details: Option<FlatError>,
+    params: FlatParams,
+}
+
+/// Why it failed, in the words of the existing client.
+#[derive(Debug, Object)]
+struct FlatError {
+    /// Begins with `Job failed: `.
+    error: String,
+    username: Option<String>,
+}
+
+/// What it was asked to do.
+#[derive(Debug, Object)]
+struct FlatParams {
+    username: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum ResultRead {
+    /// What the call would have answered had it waited.
+    #[oai(status = 200)]
+    Done(Json<Value>),
+    /// Not yet.
+    #[oai(status = 202)]
+    NotYet(
+        Json<JobView>,
+        /// Seconds.
+        #[oai(header = "Retry-After")]
+        String,
+    ),
+}
+
+/// A page of jobs.
+#[derive(Debug, Object)]
+pub struct JobPage {
+    /// Newest first.
+    items: Vec<JobView>,
+    /// `cursor` of the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Ids to look up.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct BatchGet {
+    /// At most 100.
+    #[oai(validator(max_items = 100))]
+    ids: Vec<Uuid>,
+}
+
+/// What was found.
+#[derive(Debug, Object)]
+pub struct Batch {
+    /// In the order of the ids.
+    items: Vec<JobView>,
+    /// Unknown, pruned, or somebody else's.
+    missing: Vec<Uuid>,
+}
+
+fn unknown(id: Uuid) -> Problem {
+    Problem::not_found("job_not_found", format!("no job {id} among yours"))
+        .with("field", "id")
+        .with("id", id.to_string())
+}
+
+async fn find(state: &AppState, caller: &Caller, id: Uuid) -> Result<Seen, Problem> {
+    let found = query::seen(state.db().read(), caller.viewer(), &[id]).await?.pop();
+    found.ok_or_else(|| unknown(id))
+}
+
+#[OpenApi(prefix_path = "/api/v1/jobs", tag = "Tag::Jobs")]
+impl JobRoutes {
+    /// A job
+    ///
+    /// `If-None-Match` answers 304 while the version is the same. With `Prefer: wait=N` (at most
+    /// 25 s) the answer is held until the version changes; the base is the version of
+    /// `If-None-Match`, else the one found on arrival. A finished job answers at once.
+    #[oai(path = "/:id", method = "get", operation_id = "get_job")]
+    async fn get(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        request: &Request,
+        id: Path<Uuid>,
+    ) -> Result<JobRead, Problem> {
+        let wait = rules::prefer_wait(request.headers())?.unwrap_or(0);
+        let first = find(&state, &caller, id.0).await?;
+        let headers = request.headers();
+        let based = headers.contains_key("if-none-match");
+        let changed = |seen: &Seen| {
+            seen.job.state.is_done()
+                || if based {
+                    !rules::none_match(headers, &view::etag(&seen.job))
+                } else {
+                    seen.job.version > first.job.version
+                }
+        };
+        let seen = if wait == 0 || changed(&first) {
+            first
+        } else {
+            let wait = Duration::from_secs(wait);
+            wait_until(&state, caller.viewer(), id.0, wait, changed)
+                .await?
+                .ok_or_else(|| unknown(id.0))?
+        };
+        let etag = view::etag(&seen.job);
+        if rules::none_match(headers, &etag) {
+            return Ok(JobRead::NotModified(etag));
+        }
+        let view = view::job_view(&state, &seen).await?;
+        Ok(JobRead::Job(Json(view), etag, "private, no-cache".to_owned()))
+    }
+
+    /// A job, flat
+    ///
+    /// The words and fields the existing web client polls.
+    #[oai(path = "/:id/status", method = "get", operation_id = "get_job_status")]
+    async fn status(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        id: Path<Uuid>,
+    ) -> Result<Json<FlatJob>, Problem> {
+        let seen = find(&state, &caller, id.0).await?;
+        let view = view::job_view(&state, &seen).await?;
+        let job = &seen.job;
+        let db = state.db().read();
+        let now = clock::now(db).await?;
+        let username = view::handle(job);
+        let end = job.finished_at.unwrap_or(now);
+        let message = view.waiting_reason.clone().unwrap_or_else(|| match job.state {
+            JobState::Running => view.progress.stage.clone().unwrap_or_else(|| "running".to_owned()),
+            state => view::flat_status(state).to_owned(),
+        });
+        let held_back = matches!(job.state, JobState::Queued | JobState::Retrying)
+            .then(|| job.run_at.millis_since(now))
+            .filter(|ms| *ms > 0);
+        Ok(Json(FlatJob {
+            job_id: job.id,
+            job_type: job.kind.clone(),
+            status: view::flat_status(job.state).to_owned(),
+            progress_percent: view.progress.percent,
+            progress_message: message,
+            created_at: view.created_at,
+            started_at: view.started_at,
+            completed_at: view.finished_at,
+            queue_position: query::queue_position(db, job).await?,
+            elapsed_seconds: job.started_at.map(|from| seconds(end.millis_since(from))),
+            estimated_remaining_seconds: view.estimated_remaining_ms.map(seconds),
+            estimated_start_seconds: held_back.map(seconds),
+            retry_count: (job.attempt - 1).max(0),
+            result: view.result,
+            error_details: view.error.filter(|_| job.state == JobState::Failed).map(|error| {
+                FlatError {
+                    error: format!("Job failed: {}", error.message),
+                    username: username.clone(),
+                }
+            }),
+            params: FlatParams { username },
+        }))
+    }
+
+    /// What the job produced
+    ///
+    /// 202 while it runs; then the body the call would have given had it waited. A failed job
+    /// answers with its problem, an expired result with 410.
+    #[oai(path = "/:id/result", method = "get", operation_id = "get_job_result")]
+    async fn result(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        id: Path<Uuid>,
+    ) -> Result<ResultRead, Problem> {
+        let seen = find(&state, &caller, id.0).await?;
+        let job = &seen.job;
+        if !job.state.is_done() {
+            let view = view::job_view(&state, &seen).await?;
+            return Ok(ResultRead::NotYet(Json(view), RETRY_AFTER_S.to_string()));
+        }
+        if job.state != JobState::Succeeded {
+            return Err(profile_body::job_problem(job));
+        }
+        let now = clock::now(state.db().read()).await?;
+        let expired = job.result_expires_at.is_none_or(|at| at <= now);
+        let Some(result) = job.result.clone().filter(|_| !expired) else {
+            let detail = "the result has expired: it is kept for a day; start the work again";
+            return Err(Problem::new(StatusCode::GONE, "result_expired", detail));
+        };
+        let body = profile_body::of_job(&state, &caller, job).await?;
+        Ok(ResultRead::Done(Json(body.unwrap_or(result))))
+    }
+
+    /// Stop a job
+    ///
+    /// Takes the caller off it; it ends when nobody is left. A waiting job ends at once, a running
+    /// one at its next safe point. An operator stops it for everybody.
+    #[oai(path = "/:id/cancel", method = "post", operation_id = "cancel_job")]
+    async fn cancel(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        id: Path<Uuid>,
+    ) -> Result<Json<JobView>, Problem> {
+        let before = find(&state, &caller, id.0).await?;
+        if matches!(before.job.state, JobState::Succeeded | JobState::Failed) {
+            let detail = format!("the job has {} already", before.job.state);
+            return Err(Problem::conflict("job_finished", detail));
+        }
+        // An operator who asked for the work as a user leaves like one, as long as others stay.
+        let leaver = if caller.0.role.is_admin() && before.job.user_id != Some(caller.id()) {
+            Leaver::Operator
+        } else {
+            Leaver::User(caller.id())
+        };
+        state.jobs.cancel(id.0, leaver).await?;
+        let after = find(&state, &caller, id.0).await?;
+        Ok(Json(view::job_view(&state, &after).await?))
+    }
+
+    /// Queue a failed or cancelled job again
+    ///
+    /// Under the same id, with its attempts back. 409 while it is open, when it succeeded, or when
+    /// another job does the same work.
+    #[oai(path = "/:id/retry", method = "post", operation_id = "retry_job")]
+    async fn retry(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        id: Path<Uuid>,
+    ) -> Result<submit::JobAnswer, Problem> {
+        let before = find(&state, &caller, id.0).await?;
+        let watcher = before.job.user_id.is_some().then(|| caller.id());
+        match state.jobs.retry(id.0, watcher, &caller.0.email).await? {
+            Retried::Queued(_) => {}
+            Retried::NotEnded(job) => {
+                let detail = format!("only a failed or cancelled job can be retried; it is {}", job.state);
+                return Err(Problem::conflict("job_not_retryable", detail));
+            }
+            Retried::KeyTaken => {
+                let detail = "another open job does the same work; follow that one";
+                return Err(Problem::conflict("job_superseded", detail));
+            }
+            Retried::Missing => return Err(unknown(id.0)),
+        }
+        let seen = find(&state, &caller, id.0).await?;
+        let view = view::job_view(&state, &seen).await?;
+        Ok(answer(202, view, view::etag(&seen.job)))
+    }
+
+    /// Your jobs
+    ///
+    /// Newest first; those you joined are among them. An operator sees all.
+    #[oai(path = "/", method = "get", operation_id = "list_jobs")]
+    #[allow(clippy::too_many_arguments)] // one per query parameter
+    async fn list(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        /// Only this kind.
+        kind: Query<Option<String>>,
+        /// Only this state; the parameter is named `state`.
+        #[oai(name = "state")]
+        wanted: Query<Option<State>>,
+        /// Only jobs created at or after this time (RFC 3339).
+        since: Query<Option<String>>,
+        /// `next` of the page before.
+        cursor: Query<Option<String>>,
+        /// 1 to 100.
+        limit: Query<Option<i64>>,
+    ) -> Result<Json<JobPage>, Problem> {
+        let limit = rules::limit(limit.0, 20)?;
+        let filter = Filter {
+            kind: kind.0.map(|kind| known_kind(&kind)).transpose()?,
+            state: wanted.0.map(JobState::from),
+            since: since.0.as_deref().map(parse_time).transpose()?,
+            before: cursor.0.as_deref().map(parse_cursor).transpose()?,
+        };
+        let db = state.db().read();
+        let mut ids = query::page(db, caller.viewer(), &filter, limit + 1).await?;
+        let more = ids.len() as u64 > limit;
+        ids.truncate(limit as usize);
+        let next = ids.last().filter(|_| more).map(Uuid::to_string);
+        Ok(Json(JobPage { items: views(&state, &caller, &ids).await?, next }))
+    }
+
+    /// Many jobs at once
+    #[oai(path = "/batch-get", method = "post", operation_id = "batch_get_jobs")]
+    async fn batch_get(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        body: Json<BatchGet>,
+    ) -> Result<Json<Batch>, Problem> {
+        let mut ids = vec![];
+        for id in &body.0.ids {
+            if !ids.contains(id) {
+                ids.push(*id);
+            }
+        }
+        let items = views(&state, &caller, &ids).await?;
+        let missing =
+            ids.into_iter().filter(|id| !items.iter().any(|item| item.id == *id)).collect();
+        Ok(Json(Batch { items, missing }))
+    }
+}
+
+async fn views(state: &AppState, caller: &Caller, ids: &[Uuid]) -> Result<Vec<JobView>, Problem> {
+    let mut items = vec![];
+    for seen in query::seen(state.db().read(), caller.viewer(), ids).await? {
+        items.push(view::job_view(state, &seen).await?);
+    }
+    Ok(items)
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms.max(0) as f64 / 1_000.0
+}
+
+fn known_kind(kind: &str) -> Result<String, Problem> {
+    if ::jobs::Kind::parse(kind).is_some() {
+        return Ok(kind.to_owned());
+    }
+    let kinds = ::jobs::Kind::words().join(", ");
+    Err(Problem::field("kind", format!("must be one of {kinds}")))
+}
+
+fn parse_time(text: &str) -> Result<Time, Problem> {
+    entity::time::parse_rfc3339(text)
+        .ok_or_else(|| Problem::field("since", "must be a time like 2026-11-22T15:00:00Z"))
+}
+
+fn parse_cursor(text: &str) -> Result<Uuid, Problem> {
+    text.parse().map_err(|_| Problem::field("cursor", "must be the next value of the page before"))
+}

@@ -1,0 +1,23 @@
+//! One file per resource: its struct, its methods, its request and response types.
+
+pub mod auth;
+pub mod health;
+pub mod jobs;
+pub mod profiles;
+mod profile_body;
+mod submit;
+
+use poem_openapi::Tags;
+
+/// Groups of the documentation.
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Signing in.
+    Auth,
+    /// Work: start it, follow it, stop it.
+    Jobs,
+    /// Creators and their posts.
+    Profiles,
+    /// Is it alive?
+    Health,
+}

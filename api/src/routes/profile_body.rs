@@ -1,0 +1,429 @@
+//! How a creator looks from outside: in full with access, as a preview without. Only our own
+//! picture addresses leave the API; until a picture is on our CDN its field is null.
+
+use entity::job::Model as Job;
+use entity::{Time, access, clock, post, profile, related_profile};
+use jobs::Kind;
+use jobs::kinds::profile_fetch::ProfileFetched;
+use poem::http::StatusCode;
+use poem_openapi::Object;
+use poem_openapi::types::ToJSON;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::identity::Caller;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// A creator.
+#[derive(Clone, Debug, Object)]
+pub struct ProfileView {
+    /// `full`, or `preview` without access.
+    pub access: String,
+    pub id: Uuid,
+    pub username: String,
+    pub full_name: Option<String>,
+    pub biography: Option<String>,
+    pub external_url: Option<String>,
+    pub followers_count: Option<i64>,
+    pub following_count: Option<i64>,
+    pub posts_count: Option<i64>,
+    /// Band of followers: <1K, 1K–10K, 10K–100K, 100K–1M, 1M–10M, 10M+.
+    pub follower_band: Option<String>,
+    pub is_verified: Option<bool>,
+    pub is_private: Option<bool>,
+    pub is_business_account: Option<bool>,
+    pub is_professional_account: Option<bool>,
+    /// Percent: mean of the posts' rates above zero.
+    pub engagement_rate: Option<f64>,
+    /// 0–10.
+    pub influence_score: Option<f64>,
+    /// Filled fields of the provider's answer, percent.
+    pub data_quality_score: Option<f64>,
+    pub avg_likes_per_post: Option<f64>,
+    pub avg_comments_per_post: Option<f64>,
+    /// Posts per day.
+    pub posting_frequency: Option<f64>,
+    pub last_post_date: Option<String>,
+    pub category: Option<String>,
+    /// At most two in a preview.
+    pub categories: Vec<String>,
+    /// 256 pixels, on our CDN.
+    pub profile_pic_url: Option<String>,
+    /// 512 pixels, on our CDN.
+    pub profile_pic_url_hd: Option<String>,
+    pub ai_insights: Option<AiInsights>,
+    /// The twelve newest; null in a preview.
+    pub posts: Option<Vec<PostView>>,
+    /// Posts stored, over all pages.
+    pub stored_posts: Option<u64>,
+    pub related_profiles: Option<Vec<RelatedView>>,
+    /// The last answer lacked id, name or follower count.
+    pub partial: bool,
+    /// When it was fetched, RFC 3339.
+    pub last_refreshed: String,
+    pub age_seconds: i64,
+    /// Older than a day: `links.refresh` brings it up to date.
+    pub stale: bool,
+    /// Until when the caller has access, RFC 3339.
+    pub access_until: Option<String>,
+    pub links: ProfileLinks,
+}
+
+/// What the analysis of its posts says.
+#[derive(Clone, Debug, Object)]
+pub struct AiInsights {
+    pub available: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    pub content_category: Option<String>,
+    pub content_distribution: Option<Value>,
+    pub average_sentiment: Option<f64>,
+    pub language_distribution: Option<Value>,
+    pub content_quality_score: Option<f64>,
+    /// Share of stored posts with an analysis, 0–1.
+    pub analysis_completeness: Option<f64>,
+    pub last_analyzed: Option<String>,
+}
+
+/// An account the provider names beside it.
+#[derive(Clone, Debug, Object)]
+pub struct RelatedView {
+    pub username: String,
+    pub full_name: Option<String>,
+    pub is_verified: Option<bool>,
+    pub is_private: Option<bool>,
+    pub similarity_score: f64,
+}
+
+/// Where to go on.
+#[derive(Clone, Debug, Object)]
+pub struct ProfileLinks {
+    #[oai(rename = "self")]
+    pub this: String,
+    pub posts: String,
+    /// POST: brings it up to date, and grants access.
+    pub refresh: String,
+}
+
+/// A post.
+#[derive(Clone, Debug, Object)]
+pub struct PostView {
+    pub id: Uuid,
+    pub shortcode: String,
+    pub media_type: Option<String>,
+    pub is_video: Option<bool>,
+    pub is_carousel: Option<bool>,
+    pub carousel_media_count: Option<i64>,
+    pub caption: Option<String>,
+    pub hashtags: Vec<String>,
+    pub mentions: Vec<String>,
+    pub likes_count: Option<i64>,
+    pub comments_count: Option<i64>,
+    pub video_view_count: Option<i64>,
+    /// Percent of the followers.
+    pub engagement_rate: Option<f64>,
+    pub location_name: Option<String>,
+    pub width: Option<i64>,
+    pub height: Option<i64>,
+    /// On our CDN.
+    pub display_url: Option<String>,
+    pub posted_at: Option<String>,
+    pub ai_analysis: Option<PostAi>,
+}
+
+/// What the analysis of a post says.
+#[derive(Clone, Debug, Object)]
+pub struct PostAi {
+    pub content_category: Option<String>,
+    pub category_confidence: Option<f64>,
+    pub sentiment: Option<String>,
+    pub sentiment_score: Option<f64>,
+    pub language_code: Option<String>,
+    pub language_confidence: Option<f64>,
+}
+
+/// Posts on the profile itself.
+const POSTS_ON_PROFILE: u64 = 12;
+
+/// A stored profile with what this caller may see of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sight {
+    pub(crate) profile: profile::Model,
+    /// Until when; `None` without access.
+    pub(crate) until: Option<Time>,
+    pub(crate) age_ms: i64,
+    pub(crate) stale: bool,
+    pub(crate) admin: bool,
+}
+
+impl Sight {
+    /// Looks a handle up.
+    pub(crate) async fn of(
+        state: &AppState,
+        caller: &Caller,
+        username: &str,
+    ) -> Result<Option<Self>, Problem> {
+        let db = state.db().read();
+        let Some(profile) = profile::by_username(db, username).await? else { return Ok(None) };
+        Self::at(state, caller, profile).await.map(Some)
+    }
+
+    async fn at(
+        state: &AppState,
+        caller: &Caller,
+        profile: profile::Model,
+    ) -> Result<Self, Problem> {
+        let db = state.db().read();
+        let until = access::until(db, caller.id(), profile.id).await?;
+        let age_ms = clock::now(db).await?.millis_since(profile.last_refreshed);
+        let stale = age_ms >= state.fresh_for.as_millis() as i64;
+        Ok(Self { profile, until, age_ms, stale, admin: caller.0.role.is_admin() })
+    }
+
+    pub(crate) fn full(&self) -> bool {
+        self.admin || self.until.is_some()
+    }
+
+    /// Changes with everything the view shows except its age.
+    pub(crate) fn etag(&self) -> String {
+        let until = self.until.map_or(0, |until| until.0);
+        format!(
+            "W/\"{}-{}-{}-{}\"",
+            self.profile.id.simple(),
+            self.profile.updated_at.0,
+            until,
+            u8::from(self.stale)
+        )
+    }
+}
+
+/// The whole view.
+pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView, Problem> {
+    let profile = &sight.profile;
+    let name = &profile.username;
+    let full = sight.full();
+    let mut view = ProfileView {
+        access: if full { "full" } else { "preview" }.to_owned(),
+        id: profile.id,
+        username: name.clone(),
+        full_name: None,
+        biography: None,
+        external_url: None,
+        followers_count: None,
+        following_count: None,
+        posts_count: None,
+        follower_band: profile.followers_count.map(|n| follower_band(n).to_owned()),
+        is_verified: profile.is_verified,
+        is_private: profile.is_private,
+        is_business_account: profile.is_business_account,
+        is_professional_account: None,
+        engagement_rate: None,
+        influence_score: None,
+        data_quality_score: None,
+        avg_likes_per_post: None,
+        avg_comments_per_post: None,
+        posting_frequency: None,
+        last_post_date: None,
+        category: None,
+        categories: categories(profile),
+        profile_pic_url: None,
+        profile_pic_url_hd: None,
+        ai_insights: None,
+        posts: None,
+        stored_posts: None,
+        related_profiles: None,
+        partial: profile.partial,
+        last_refreshed: profile.last_refreshed.rfc3339(),
+        age_seconds: sight.age_ms.max(0) / 1_000,
+        stale: sight.stale,
+        access_until: sight.until.map(Time::rfc3339),
+        links: ProfileLinks {
+            this: format!("/api/profile/{name}"),
+            posts: format!("/api/profile/{name}/posts"),
+            refresh: refresh_link(name),
+        },
+    };
+    if full {
+        fill(state, profile, &mut view).await?;
+    }
+    Ok(view)
+}
+
+async fn fill(
+    state: &AppState,
+    profile: &profile::Model,
+    view: &mut ProfileView,
+) -> Result<(), Problem> {
+    let db = state.db().read();
+    let figures = post::figures(db, profile.id).await?;
+    let posts = post::page(db, profile.id, None, POSTS_ON_PROFILE).await?;
+    let related = related_profile::of(db, profile.id).await?;
+    view.full_name.clone_from(&profile.full_name);
+    view.biography.clone_from(&profile.biography);
+    view.external_url.clone_from(&profile.external_url);
+    view.followers_count = profile.followers_count;
+    view.following_count = profile.following_count;
+    view.posts_count = profile.posts_count;
+    view.is_professional_account = profile.is_professional_account;
+    view.engagement_rate = profile.engagement_rate;
+    view.influence_score = profile.influence_score;
+    view.data_quality_score = Some(profile.data_quality_score);
+    view.avg_likes_per_post = profile.avg_likes;
+    view.avg_comments_per_post = profile.avg_comments;
+    view.posting_frequency = profile.posting_frequency_per_day;
+    view.last_post_date = profile.last_post_at.map(Time::rfc3339);
+    view.category.clone_from(&profile.category);
+    view.ai_insights = Some(insights(profile, &figures));
+    view.posts = Some(posts.iter().map(post_view).collect());
+    view.stored_posts = Some(figures.posts as u64);
+    view.related_profiles = Some(
+        related
+            .into_iter()
+            .map(|related| RelatedView {
+                username: related.related_username,
+                full_name: related.related_full_name,
+                is_verified: related.related_is_verified,
+                is_private: related.related_is_private,
+                similarity_score: related.similarity_score,
+            })
+            .collect(),
+    );
+    Ok(())
+}
+
+fn insights(profile: &profile::Model, figures: &post::Figures) -> AiInsights {
+    let available = profile.ai_profile_analyzed_at.is_some();
+    AiInsights {
+        available,
+        reason: (!available).then(|| "the posts have not been analysed yet".to_owned()),
+        content_category: profile.ai_primary_content_type.clone(),
+        content_distribution: profile.ai_content_distribution.clone(),
+        average_sentiment: profile.ai_avg_sentiment_score,
+        language_distribution: profile.ai_language_distribution.clone(),
+        content_quality_score: profile.ai_content_quality_score,
+        analysis_completeness: (figures.posts > 0)
+            .then(|| figures.analyzed as f64 / figures.posts as f64),
+        last_analyzed: profile.ai_profile_analyzed_at.map(Time::rfc3339),
+    }
+}
+
+/// How a post looks.
+pub(crate) fn post_view(post: &post::Model) -> PostView {
+    let strings = |json: &Value| serde_json::from_value(json.clone()).unwrap_or_default();
+    PostView {
+        id: post.id,
+        shortcode: post.shortcode.clone(),
+        media_type: post.media_type.clone(),
+        is_video: post.is_video,
+        is_carousel: post.is_carousel,
+        carousel_media_count: post.carousel_media_count,
+        caption: post.caption.clone(),
+        hashtags: strings(&post.hashtags),
+        mentions: strings(&post.mentions),
+        likes_count: post.likes_count,
+        comments_count: post.comments_count,
+        video_view_count: post.video_view_count,
+        engagement_rate: post.engagement_rate,
+        location_name: post.location_name.clone(),
+        width: post.width,
+        height: post.height,
+        display_url: None,
+        posted_at: post.posted_at.map(Time::rfc3339),
+        ai_analysis: post.ai_analyzed_at.map(|_| PostAi {
+            content_category: post.ai_content_category.clone(),
+            category_confidence: post.ai_category_confidence,
+            sentiment: post.ai_sentiment.clone(),
+            sentiment_score: post.ai_sentiment_score,
+            language_code: post.ai_language_code.clone(),
+            language_confidence: post.ai_language_confidence,
+        }),
+    }
+}
+
+/// POST there to fetch a handle.
+pub(crate) fn refresh_link(username: &str) -> String {
+    format!("/api/v1/instagram/profile/{username}/refresh")
+}
+
+fn categories(profile: &profile::Model) -> Vec<String> {
+    let mut names = vec![];
+    for name in [&profile.category, &profile.instagram_business_category].into_iter().flatten() {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// The band shown instead of the count.
+fn follower_band(followers: i64) -> &'static str {
+    match followers {
+        i64::MIN..1_000 => "<1K",
+        1_000..10_000 => "1K–10K",
+        10_000..100_000 => "10K–100K",
+        100_000..1_000_000 => "100K–1M",
+        1_000_000..10_000_000 => "1M–10M",
+        10_000_000.. => "10M+",
+    }
+}
+
+/// The body that the call behind a succeeded job would have given; `None` when the stored result
+/// is that body.
+pub(crate) async fn of_job(
+    state: &AppState,
+    caller: &Caller,
+    job: &Job,
+) -> Result<Option<Value>, Problem> {
+    if Kind::parse(&job.kind) != Some(Kind::ProfileFetch) {
+        return Ok(None);
+    }
+    let fetched = job.result.clone().and_then(|r| serde_json::from_value::<ProfileFetched>(r).ok());
+    let Some(fetched) = fetched else { return Ok(None) };
+    let stored = profile::by_id(state.db().read(), fetched.profile_id).await?;
+    let Some(stored) = stored else { return Ok(None) };
+    let sight = Sight::at(state, caller, stored).await?;
+    Ok(view(state, &sight).await?.to_json())
+}
+
+/// A job that did not succeed, as the problem the call would have answered with.
+pub(crate) fn job_problem(job: &Job) -> Problem {
+    let code = job.error_code.as_deref().unwrap_or("cancelled");
+    let message = job.error_message.clone().unwrap_or_else(|| "the job was cancelled".to_owned());
+    let (status, code) = match code {
+        "not_found" => (StatusCode::NOT_FOUND, "profile_not_found"),
+        "provider_unavailable" => (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"),
+        "auth_broken" => (StatusCode::SERVICE_UNAVAILABLE, "auth_broken"),
+        "bad_shape" => (StatusCode::BAD_GATEWAY, "bad_shape"),
+        "timeout" | "deadline" => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        "cancelled" => (StatusCode::CONFLICT, "job_cancelled"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "job_failed"),
+    };
+    let problem = Problem::new(status, code, format!("Job failed: {message}"))
+        .with("job_id", job.id.to_string())
+        .with("job", super::submit::location(job.id));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return problem.header("Retry-After", "30");
+    }
+    problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_meet_without_a_gap() {
+        for (followers, band) in [
+            (0, "<1K"),
+            (999, "<1K"),
+            (1_000, "1K–10K"),
+            (99_999, "10K–100K"),
+            (100_000, "100K–1M"),
+            (9_999_999, "1M–10M"),
+            (10_000_000, "10M+"),
+        ] {
+            assert_eq!(follower_band(followers), band, "{followers}");
+        }
+    }
+}

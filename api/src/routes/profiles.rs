@@ -1,0 +1,323 @@
+//! Creators and their posts: what is stored, and the jobs that fetch it.
+
+use entity::post::{self, Cursor};
+use futures_util::stream;
+use jobs::Handle;
+use jobs::kinds::profile_fetch::ProfileFetch;
+use poem::web::Data;
+use poem::{Body, Request};
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::{Binary, Json};
+use poem_openapi::types::ToJSON;
+use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
+use uuid::Uuid;
+
+use super::profile_body::{
+    PostView, ProfileView, Sight, job_problem, post_view, refresh_link, view,
+};
+use super::submit::{self, JobAnswer, RETRY_AFTER_S, location, options, wait_until};
+use crate::front::RequestId;
+use crate::identity::Caller;
+use crate::problem::Problem;
+use crate::query as rules;
+use crate::routes::Tag;
+use crate::state::AppState;
+use crate::view::{self as job_view, JobView};
+use crate::{idempotency, routes::profile_body};
+
+/// Creators and their posts.
+#[derive(Debug)]
+pub struct Profiles;
+
+/// Seconds `?fetch=true` waits unless told otherwise.
+const DEFAULT_FETCH_WAIT_S: u64 = 8;
+
+#[derive(ApiResponse)]
+enum ProfileRead {
+    /// What is stored: in full with access, else a preview.
+    #[oai(status = 200)]
+    Profile(
+        Json<ProfileView>,
+        /// Changes with what is shown.
+        #[oai(header = "ETag")]
+        String,
+        /// Never shared between users.
+        #[oai(header = "Cache-Control")]
+        String,
+        /// `database`, or `provider` when it was fetched for this request.
+        #[oai(header = "X-Data-Source")]
+        String,
+    ),
+    /// It is being fetched; follow `Location`.
+    #[oai(status = 202)]
+    Fetching(
+        Json<JobView>,
+        /// Where the job can be followed.
+        #[oai(header = "Location")]
+        String,
+        /// Seconds.
+        #[oai(header = "Retry-After")]
+        String,
+    ),
+    /// Still as `If-None-Match` has it.
+    #[oai(status = 304)]
+    NotModified(
+        /// Changes with what is shown.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+/// A page of posts.
+#[derive(Debug, Object)]
+pub struct PostPage {
+    /// Newest first.
+    items: Vec<PostView>,
+    /// `cursor` of the next page; null at the end.
+    next: Option<String>,
+    /// Posts stored, over all pages.
+    total: u64,
+}
+
+#[derive(ResponseContent)]
+enum PostsContent {
+    /// A page.
+    #[oai(content_type = "application/json; charset=utf-8")]
+    Page(Json<PostPage>),
+    /// All of them, one JSON object a line.
+    #[oai(content_type = "application/x-ndjson")]
+    Lines(Binary<Body>),
+}
+
+#[derive(ApiResponse)]
+enum PostsRead {
+    /// The posts.
+    #[oai(status = 200)]
+    Posts(PostsContent),
+}
+
+/// What a refresh should do.
+#[derive(Debug, Default, Object)]
+#[oai(deny_unknown_fields)]
+pub struct RefreshOptions {
+    /// Store posts too (default true).
+    include_posts: Option<bool>,
+}
+
+#[OpenApi(tag = "Tag::Profiles")]
+impl Profiles {
+    /// A creator
+    ///
+    /// What is stored, at once: fresh for a day, then `stale: true` with the link that brings it
+    /// up to date. An unknown handle answers 404 with the link that fetches it. `?fetch=true`
+    /// fetches what is unknown, stale or not yet yours, and answers within `wait` seconds
+    /// (default 8) with the profile or with the job to follow.
+    #[oai(path = "/api/profile/:username", method = "get", operation_id = "get_profile")]
+    async fn get(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        request: &Request,
+        username: Path<String>,
+        /// Fetch when there is nothing fresh to show.
+        fetch: Query<Option<bool>>,
+        /// Seconds to wait for a fetch, 0 to 25; `Prefer: wait=N` does the same.
+        wait: Query<Option<i64>>,
+    ) -> Result<ProfileRead, Problem> {
+        let name = handle(&username.0)?;
+        let wait = match rules::query_wait(wait.0)? {
+            Some(wait) => wait,
+            None => rules::prefer_wait(request.headers())?.unwrap_or(DEFAULT_FETCH_WAIT_S),
+        };
+        let sight = Sight::of(&state, &caller, name.as_str()).await?;
+        if fetch.0 == Some(true) && !sight.as_ref().is_some_and(|s| s.full() && !s.stale) {
+            return fetch_and_wait(&state, &caller, request, name, wait).await;
+        }
+        let sight = sight.ok_or_else(|| not_fetched(&name))?;
+        read(&state, request, &sight, "database").await
+    }
+
+    /// Posts of a creator
+    ///
+    /// Newest first, page by page; with `Accept: application/x-ndjson` all of them, one a line.
+    #[oai(path = "/api/profile/:username/posts", method = "get", operation_id = "get_profile_posts")]
+    async fn posts(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        request: &Request,
+        username: Path<String>,
+        /// `next` of the page before.
+        cursor: Query<Option<String>>,
+        /// 1 to 100.
+        limit: Query<Option<i64>>,
+    ) -> Result<PostsRead, Problem> {
+        let name = handle(&username.0)?;
+        let limit = rules::limit(limit.0, 20)?;
+        let after = cursor.0.as_deref().map(parse_cursor).transpose()?;
+        let sight = Sight::of(&state, &caller, name.as_str()).await?;
+        let sight = sight.ok_or_else(|| not_fetched(&name))?;
+        if !sight.full() {
+            let detail = "posts are shown with access to the profile; fetch it to get access";
+            return Err(Problem::new(poem::http::StatusCode::FORBIDDEN, "no_access", detail)
+                .with("refresh", refresh_link(name.as_str())));
+        }
+        let id = sight.profile.id;
+        let content = if wants_lines(request) {
+            PostsContent::Lines(Binary(lines(state.0.clone(), id)))
+        } else {
+            PostsContent::Page(Json(page(&state, id, after, limit).await?))
+        };
+        Ok(PostsRead::Posts(content))
+    }
+
+    /// Fetch a creator
+    ///
+    /// Starts a `profile_fetch` job, or joins the one that does the same. Asks the provider even
+    /// when what is stored is fresh. `Prefer: wait=N` holds the answer until the job has ended.
+    #[oai(
+        path = "/api/v1/instagram/profile/:username/refresh",
+        method = "post",
+        operation_id = "refresh_profile"
+    )]
+    async fn refresh(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        request: &Request,
+        username: Path<String>,
+        body: Json<Option<RefreshOptions>>,
+    ) -> Result<JobAnswer, Problem> {
+        let name = handle(&username.0)?;
+        let wait = rules::prefer_wait(request.headers())?.unwrap_or(0);
+        let include_posts = body.0.and_then(|body| body.include_posts).unwrap_or(true);
+        let what = ["POST", "refresh", name.as_str(), if include_posts { "posts" } else { "bare" }];
+        let key = idempotency::key(request.headers(), caller.id(), &what)?;
+        // Forcing is only needed past something fresh. Otherwise all who wait for a provider
+        // call about this handle share one job.
+        let sight = Sight::of(&state, &caller, name.as_str()).await?;
+        let force_refresh = sight.is_some_and(|sight| !sight.stale && !sight.profile.partial);
+        let job = ProfileFetch { force_refresh, include_posts, ..ProfileFetch::of(name) };
+        let options = options(&caller, &request_id(request), request.headers());
+        submit::submit(&state, &caller, &job, options, key, wait).await
+    }
+}
+
+fn handle(text: &str) -> Result<Handle, Problem> {
+    text.parse().map_err(|rule| Problem::field("username", rule))
+}
+
+fn request_id(request: &Request) -> String {
+    request.data::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+}
+
+fn not_fetched(name: &Handle) -> Problem {
+    Problem::not_found(
+        "profile_not_fetched",
+        format!("{name} has not been fetched yet; POST to the refresh link, or use ?fetch=true"),
+    )
+    .with("refresh", refresh_link(name.as_str()))
+    .with("field", "username")
+}
+
+async fn read(
+    state: &AppState,
+    request: &Request,
+    sight: &Sight,
+    source: &str,
+) -> Result<ProfileRead, Problem> {
+    let etag = sight.etag();
+    if rules::none_match(request.headers(), &etag) {
+        return Ok(ProfileRead::NotModified(etag));
+    }
+    let view = view(state, sight).await?;
+    let private = "private, no-cache".to_owned();
+    Ok(ProfileRead::Profile(Json(view), etag, private, source.to_owned()))
+}
+
+/// The deliberate side effect of `?fetch=true`.
+async fn fetch_and_wait(
+    state: &AppState,
+    caller: &Caller,
+    request: &Request,
+    name: Handle,
+    wait_s: u64,
+) -> Result<ProfileRead, Problem> {
+    let options = options(caller, &request_id(request), request.headers());
+    let job = ProfileFetch::of(name.clone());
+    let enqueued = state.jobs.submit(&job, &options).await?;
+    let wait = std::time::Duration::from_secs(wait_s);
+    let viewer = caller.viewer();
+    let seen = wait_until(state, viewer, enqueued.id, wait, |seen| seen.job.state.is_done())
+        .await?
+        .ok_or_else(Problem::internal)?;
+    if !seen.job.state.is_done() {
+        let mut view = job_view::job_view(state, &seen).await?;
+        view.created = Some(enqueued.created);
+        let at = location(enqueued.id);
+        return Ok(ProfileRead::Fetching(Json(view), at, RETRY_AFTER_S.to_string()));
+    }
+    // Whatever became of the fetch, something stored is better than an error; it says its age.
+    let sight = profile_body::Sight::of(state, caller, name.as_str()).await?;
+    match sight {
+        Some(sight) if sight.full() => read(state, request, &sight, "provider").await,
+        _ => Err(job_problem(&seen.job)),
+    }
+}
+
+fn wants_lines(request: &Request) -> bool {
+    let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/x-ndjson"))
+}
+
+async fn page(
+    state: &AppState,
+    profile: Uuid,
+    after: Option<Cursor>,
+    limit: u64,
+) -> Result<PostPage, Problem> {
+    let db = state.db().read();
+    let mut posts = post::page(db, profile, after, limit + 1).await?;
+    let more = posts.len() as u64 > limit;
+    posts.truncate(limit as usize);
+    let next = posts.last().filter(|_| more).map(|last| {
+        let cursor = cursor_of(last);
+        format!("{}.{}", cursor.taken_at, cursor.id.simple())
+    });
+    let total = post::count(db, profile).await?;
+    Ok(PostPage { items: posts.iter().map(post_view).collect(), next, total })
+}
+
+fn cursor_of(post: &post::Model) -> Cursor {
+    Cursor { taken_at: post.taken_at_timestamp.unwrap_or(0), id: post.id }
+}
+
+fn parse_cursor(text: &str) -> Result<Cursor, Problem> {
+    let parsed = text.split_once('.').and_then(|(taken_at, id)| {
+        Some(Cursor { taken_at: taken_at.parse().ok()?, id: id.parse().ok()? })
+    });
+    parsed.ok_or_else(|| Problem::field("cursor", "must be the next value of the page before"))
+}
+
+/// Every post as a line, read page by page while the client takes them.
+fn lines(state: AppState, profile: Uuid) -> Body {
+    let pages = stream::try_unfold(Some(None), move |at: Option<Option<Cursor>>| {
+        let state = state.clone();
+        async move {
+            let Some(after) = at else { return Ok(None) };
+            let posts = post::page(state.db().read(), profile, after, rules::MAX_PAGE)
+                .await
+                .map_err(std::io::Error::other)?;
+            let next = (posts.len() as u64 == rules::MAX_PAGE)
+                .then(|| posts.last().map(|last| Some(cursor_of(last))))
+                .flatten();
+            let mut chunk = String::new();
+            for post in &posts {
+                chunk.push_str(&post_view(post).to_json_string());
+                chunk.push('\n');
+            }
+            Ok::<_, std::io::Error>(Some((chunk, next)))
+        }
+    });
+    Body::from_bytes_stream(pages)
+}

@@ -1,0 +1,62 @@
+//! What every handler can reach.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use entity::{Db, DbErr};
+use jobs::Jobs;
+
+use crate::identity::Issuer;
+
+/// Which web pages may call us from a browser.
+#[derive(Clone, Debug, Default)]
+pub struct Cors {
+    /// Exact origins, e.g. `http://localhost:3000`.
+    pub origins: Vec<String>,
+}
+
+/// Shared by all requests.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// Work.
+    pub jobs: Jobs,
+    /// Tokens.
+    pub issuer: Arc<Issuer>,
+    /// Browsers.
+    pub cors: Cors,
+    /// A stored profile older than this is stale.
+    pub fresh_for: Duration,
+    durations: Durations,
+}
+
+type Durations = Arc<Mutex<HashMap<String, (Instant, Option<i64>)>>>;
+
+/// How long a measured mean is shown before it is measured again.
+const DURATION_TTL: Duration = Duration::from_secs(10);
+
+impl AppState {
+    /// The state of one process.
+    pub fn new(jobs: Jobs, issuer: Issuer, cors: Cors, fresh_for: Duration) -> Self {
+        Self { jobs, issuer: Arc::new(issuer), cors, fresh_for, durations: Arc::default() }
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Db {
+        self.jobs.db()
+    }
+
+    /// Mean milliseconds a job of the kind takes, from measured durations.
+    pub async fn mean_duration_ms(&self, kind: &str) -> Result<Option<i64>, DbErr> {
+        let known = self.durations.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied();
+        if let Some((at, mean)) = known
+            && at.elapsed() < DURATION_TTL
+        {
+            return Ok(mean);
+        }
+        let mean = entity::job::query::mean_duration_ms(self.db().read(), kind).await?;
+        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        durations.insert(kind.to_owned(), (Instant::now(), mean));
+        Ok(mean)
+    }
+}

@@ -1,0 +1,210 @@
+//! The command line. Exit codes: 0 done, 1 failed (one sentence on standard error), 2 wrong usage.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
+
+use crate::commands;
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::logging;
+
+/// A worker farm for creator analytics.
+#[derive(Debug, Parser)]
+#[command(name = "farm", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine: API, worker, scheduler, demo provider.
+    Up(Up),
+    /// Bring the database's tables up to date, back, or say where they are.
+    Migrate {
+        /// What to do.
+        #[arg(value_enum, default_value = "up")]
+        action: commands::migrate::Action,
+    },
+    /// Print an access token of an existing user.
+    Token {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+        /// How long it is good for, e.g. 90s, 30m, 1h.
+        #[arg(long, default_value = "1h", value_parser = commands::token::parse_ttl)]
+        ttl: i64,
+    },
+    /// Operators' accounts.
+    Admin {
+        #[command(subcommand)]
+        action: Admin,
+    },
+    /// Look at jobs and act on them.
+    Jobs {
+        #[command(subcommand)]
+        action: Jobs,
+    },
+    /// Check this installation and say what is wrong with it.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the demo provider alone.
+    DemoProvider {
+        /// Port on 127.0.0.1.
+        #[arg(long, default_value_t = crate::machine::DEMO_PORT)]
+        port: u16,
+        /// Folder of recorded answers, served as they are.
+        #[arg(long)]
+        recorded: Option<PathBuf>,
+        /// Milliseconds before every answer.
+        #[arg(long, default_value_t = 150)]
+        latency_ms: u64,
+    },
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// Port of the API on 127.0.0.1.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Where everything is kept.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Workers in this process.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Admin {
+    /// Make a user an admin, with a new account when there is none.
+    Create {
+        /// Address of the account.
+        #[arg(long)]
+        email: String,
+        /// At least 8 characters; generated and printed when left out of a new account.
+        #[arg(long)]
+        password: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Jobs {
+    /// Newest jobs.
+    List {
+        /// Only this kind.
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only this state.
+        #[arg(long)]
+        state: Option<entity::enums::JobState>,
+        /// How many at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        limit: u64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One job: where it stands, why it is not running, what happened to it.
+    Show {
+        /// Its id.
+        id: Uuid,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop a job for everybody who waits for it.
+    Cancel {
+        /// Its id.
+        id: Uuid,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Queue a failed or cancelled job again.
+    Retry {
+        /// Its id.
+        id: Uuid,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Parses the command line and runs it.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("farm: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    if matches!(cli.command, Command::Openapi) {
+        println!("{}", api::openapi());
+        return Ok(());
+    }
+    let mut settings = Settings::from_env()?;
+    // Both crypto providers are compiled in; one must be chosen before the first TLS call.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Command::Up(up) = &cli.command {
+        if let Some(port) = up.port {
+            settings.http_addr = SocketAddr::new(settings.http_addr.ip(), port);
+        }
+        if let Some(dir) = &up.data_dir {
+            settings.data_dir.clone_from(dir);
+        }
+    }
+    let quiet = !matches!(cli.command, Command::Up(_) | Command::DemoProvider { .. });
+    if quiet && settings.rust_log.is_none() {
+        settings.rust_log = Some("error".to_owned());
+    }
+    let _sentry = logging::start(&settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::during("the runtime did not start"))?;
+    let again = runtime.block_on(dispatch(cli.command, settings))?;
+    // A blocked thread must not keep the process.
+    runtime.shutdown_background();
+    if again { commands::up::replace_process() } else { Ok(()) }
+}
+
+/// True when the process is to be replaced by a fresh one.
+async fn dispatch(command: Command, settings: Settings) -> Result<bool, Failure> {
+    match command {
+        Command::Up(up) => return commands::up::run(&settings, usize::from(up.workers)).await,
+        Command::Migrate { action } => commands::migrate::run(&settings, action).await?,
+        Command::Token { email, ttl } => commands::token::run(&settings, &email, ttl).await?,
+        Command::Admin { action: Admin::Create { email, password } } => {
+            commands::admin::create(&settings, &email, password).await?;
+        }
+        Command::Jobs { action } => match action {
+            Jobs::List { kind, state, limit, json } => {
+                commands::jobs::list(&settings, kind, state, limit, json).await?;
+            }
+            Jobs::Show { id, json } => commands::jobs::show(&settings, id, json).await?,
+            Jobs::Cancel { id, json } => commands::jobs::cancel(&settings, id, json).await?,
+            Jobs::Retry { id, json } => commands::jobs::retry(&settings, id, json).await?,
+        },
+        Command::Doctor { json } => commands::doctor::run(&settings, json).await?,
+        Command::DemoProvider { port, recorded, latency_ms } => {
+            commands::demo_provider::run(port, recorded, latency_ms).await?;
+        }
+        Command::Openapi => {}
+    }
+    Ok(false)
+}

@@ -1,0 +1,30 @@
+//! `farm demo-provider`: the demo provider alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::commands::told_to_stop;
+use crate::demo::{DemoOptions, DemoProvider};
+use crate::failure::Failure;
+
+pub(crate) async fn run(
+    port: u16,
+    recorded: Option<PathBuf>,
+    latency_ms: u64,
+) -> Result<(), Failure> {
+    let options = DemoOptions {
+        addr: SocketAddr::from(([127, 0, 0, 1], port)),
+        recorded,
+        latency: Duration::from_millis(latency_ms),
+        ..DemoOptions::default()
+    };
+    let demo = DemoProvider::start(options)
+        .await
+        .map_err(Failure::during("the demo provider did not start"))?;
+    println!("demo provider at {}", demo.base_url());
+    println!("point DECODO_BASE_URL at it; any user and password will do");
+    told_to_stop().await?;
+    demo.stop().await;
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! `farm migrate`: the tables.
+
+use clap::ValueEnum;
+use migration::{Migrator, MigratorTrait};
+use sea_orm_migration::migrator::MigrationStatus;
+
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::machine;
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Action {
+    /// Apply every step that is missing.
+    Up,
+    /// Take the last step back.
+    Down,
+    /// Say which steps are applied.
+    Status,
+}
+
+pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failure> {
+    machine::make_data_dir(&settings.data_dir)?;
+    let db = machine::connect(settings).await?;
+    match action {
+        Action::Up => {
+            Migrator::up(db.write(), None).await.map_err(Failure::during("migrations failed"))?;
+        }
+        Action::Down => {
+            Migrator::down(db.write(), Some(1))
+                .await
+                .map_err(Failure::during("the last step could not be taken back"))?;
+        }
+        Action::Status => {}
+    }
+    let steps = Migrator::get_migration_with_status(db.write()).await?;
+    for step in steps {
+        let applied = step.status() == MigrationStatus::Applied;
+        println!("{}  {}", if applied { "applied" } else { "pending" }, step.name());
+    }
+    db.close().await?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! `farm token`: prints the token and nothing else.
+
+use api::Issuer;
+use entity::user;
+
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::machine;
+
+pub(crate) async fn run(settings: &Settings, email: &str, ttl_s: i64) -> Result<(), Failure> {
+    let db = machine::open_database(settings).await?;
+    let user = user::by_email(db.read(), email).await?;
+    let user = user.ok_or_else(|| {
+        Failure::new(format!("no user has the address {email}; see farm admin create"))
+    })?;
+    let issuer = Issuer::new(&settings.issuer_secret()?);
+    let token = issuer.sign(&user, ttl_s).map_err(Failure::during("no token"))?;
+    println!("{token}");
+    db.close().await?;
+    Ok(())
+}
+
+/// Seconds of `90s`, `30m`, `12h`, `7d` or a bare number of seconds; 1 s to 30 days.
+pub(crate) fn parse_ttl(text: &str) -> Result<i64, String> {
+    let rule = "must be like 90s, 30m, 12h or 7d, from 1s to 30d";
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(rule.to_owned()),
+    };
+    let seconds = number.parse::<i64>().ok().and_then(|n| n.checked_mul(unit));
+    seconds.filter(|s| (1..=30 * 86_400).contains(s)).ok_or_else(|| rule.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ttls_are_read_or_refused() {
+        for (text, want) in [("90s", 90), ("30m", 1_800), ("1h", 3_600), ("7d", 604_800), ("5", 5)] {
+            assert_eq!(parse_ttl(text), Ok(want));
+        }
+        for bad in ["", "h", "-1h", "1w", "0s", "31d", "99999999999999999999h", "1.5h"] {
+            assert!(parse_ttl(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The demo users of one machine.
+
+use entity::Db;
+use entity::enums::{Role, Tier};
+use entity::user::{self, NewUser};
+
+use crate::failure::Failure;
+
+/// Password of the demo users.
+pub const DEMO_PASSWORD: &str = "demo-password";
+/// Demo users: address, name, role.
+pub const DEMO_USERS: [(&str, &str, Role); 3] = [
+    ("demo@example.test", "Dana Demo", Role::User),
+    ("demo2@example.test", "Devon Demo", Role::User),
+    ("admin@example.test", "Alex Admin", Role::Admin),
+];
+
+/// Makes the demo users that are missing; those that exist are left as they are.
+pub async fn demo_users(db: &Db) -> Result<(), Failure> {
+    for (email, name, role) in DEMO_USERS {
+        if user::by_email(db.read(), email).await?.is_some() {
+            continue;
+        }
+        let hashed = api::password::hash(DEMO_PASSWORD.to_owned())
+            .await
+            .map_err(Failure::during("demo users"))?;
+        let new = NewUser {
+            email,
+            hashed_password: Some(&hashed),
+            full_name: Some(name),
+            role,
+            tier: Tier::Standard,
+        };
+        user::upsert(db.write(), &new).await?;
+    }
+    Ok(())
+}
