@@ -1,1 +1,35 @@
-//! placeholder
+//! End-to-end tests: [`System`] is a whole farm in one process, with a clock that tests move, the
+//! demo provider, and an API that is called without a network.
+//!
+//! A story starts a system, acts through the API or the job contract, waits for conditions (never
+//! for time), and calls [`System::end`], which refuses unfinished jobs and contradictions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a harness may fail loudly
+
+mod client;
+mod recorded;
+mod system;
+
+pub use client::{Answer, Client};
+pub use recorded::recorded_dir;
+pub use system::{Builder, System};
+
+use std::time::Duration;
+
+/// How long a condition may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` answers `Some`, looking again every few milliseconds.
+pub async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "gave up waiting until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -43,9 +43,15 @@ impl Backend for Claimed {
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        _: &WorkerContext,
+        worker: &WorkerContext,
     ) -> Poll<Option<Result<Task<Run>, Infallible>>> {
-        self.runs.poll_recv(cx).map(|run| run.map(|run| Ok(TaskBuilder::new(run).build())))
+        self.runs.poll_recv(cx).map(|run| {
+            if run.is_none() {
+                // Without this an exhausted backend leaves apalis waiting for a stop for ever.
+                let _ = worker.stop();
+            }
+            run.map(|run| Ok(TaskBuilder::new(run).build()))
+        })
     }
 
     fn poll_close(

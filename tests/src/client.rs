@@ -1,0 +1,105 @@
+//! The API as one user sees it, called in process.
+
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::{HeaderMap, Method, StatusCode};
+use poem::{Endpoint, Request, Response};
+use serde_json::Value;
+
+/// Calls the API, signed in or not.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) app: Arc<BoxEndpoint<'static, Response>>,
+    pub(crate) token: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body as text.
+    pub text: String,
+    /// Body as JSON; null when it is none.
+    pub json: Value,
+}
+
+impl Answer {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Fails unless the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    /// Fails unless it is a problem of this status and code, with the texts clients print.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Self {
+        let answer = self.expect(status);
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(answer.json["code"], code, "{}", answer.text);
+        assert_eq!(answer.json["status"], status);
+        assert!(answer.json["detail"].is_string() && answer.json["detail"] == answer.json["error"]);
+        assert!(answer.json["request_id"].is_string(), "{}", answer.text);
+        answer
+    }
+}
+
+impl Client {
+    /// The same caller with one more header on every request.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.push((name.to_owned(), value.to_owned()));
+        client
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// POST without a body.
+    pub async fn post(&self, path: &str) -> Answer {
+        self.send(Method::POST, path, None).await
+    }
+
+    /// POST with a JSON body.
+    pub async fn post_json(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body.to_string())).await
+    }
+
+    /// POST with any body, announced as JSON.
+    pub async fn post_text(&self, path: &str, body: &str) -> Answer {
+        self.send(Method::POST, path, Some(body.to_owned())).await
+    }
+
+    /// Any method.
+    pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path.parse().expect("a path"));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = match body {
+            Some(body) => request.content_type("application/json").body(body),
+            None => request.finish(),
+        };
+        let response = self.app.get_response(request).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.into_body().into_string().await.expect("a text body");
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status, headers, text, json }
+    }
+}

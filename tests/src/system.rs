@@ -1,0 +1,381 @@
+//! A whole farm in one process.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{AppState, Issuer};
+use entity::enums::{Queue, Role, Tier};
+use entity::job::Model;
+use entity::job::end::Settled;
+use entity::job::query;
+use entity::user::{self, NewUser};
+use entity::{Db, Time, clock, sql};
+use farm::demo::{DemoOptions, DemoProvider};
+use jobs::Jobs;
+use jobs::memory::MemoryTickets;
+use migration::{Migrator, MigratorTrait};
+use poem::EndpointExt;
+use scheduler::{Upkeep, UpkeepConfig};
+use sea_orm::ConnectionTrait;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+use worker::provider::{Decodo, DecodoConfig, Pauses, ProfileProvider, Secret};
+use worker::{Deps, Engine, EngineConfig};
+
+use crate::client::Client;
+use crate::eventually;
+
+/// Password of every user of a system.
+pub const PASSWORD: &str = "demo-password";
+
+/// Choices about a system.
+pub struct Builder {
+    workers: usize,
+    upkeep: bool,
+    engine: EngineConfig,
+    recorded: Option<PathBuf>,
+    call_timeout: Duration,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            upkeep: true,
+            engine: EngineConfig {
+                concurrency: BTreeMap::from([(Queue::Fetch, 8), (Queue::Upkeep, 8)]),
+                grace: Duration::from_secs(5),
+                overrun: Duration::from_millis(300),
+                ..EngineConfig::default()
+            },
+            recorded: None,
+            call_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Builder {
+    /// So many workers; 0 = jobs only wait.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Without upkeep in the background; call its passes by hand.
+    #[must_use]
+    pub fn without_upkeep(mut self) -> Self {
+        self.upkeep = false;
+        self
+    }
+
+    /// Changes how workers run.
+    #[must_use]
+    pub fn engine(mut self, change: impl FnOnce(&mut EngineConfig)) -> Self {
+        change(&mut self.engine);
+        self
+    }
+
+    /// Serves recorded answers.
+    #[must_use]
+    pub fn recorded(mut self, dir: PathBuf) -> Self {
+        self.recorded = Some(dir);
+        self
+    }
+
+    /// Longest provider call.
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> System {
+        System::start_with(self).await
+    }
+}
+
+/// A whole farm.
+pub struct System {
+    /// Work.
+    pub jobs: Jobs,
+    /// Housekeeping, for single passes.
+    pub upkeep: Upkeep,
+    /// The provider.
+    pub demo: DemoProvider,
+    app: Arc<poem::endpoint::BoxEndpoint<'static, poem::Response>>,
+    issuer: Arc<Issuer>,
+    engines: Vec<Engine>,
+    deps: Deps,
+    engine_config: EngineConfig,
+    stop: CancellationToken,
+    dir: TempDir,
+    ended: bool,
+}
+
+impl System {
+    /// One worker, upkeep in the background.
+    pub async fn start() -> Self {
+        Builder::default().start().await
+    }
+
+    /// Choose.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    async fn start_with(builder: Builder) -> Self {
+        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing_level()).try_init();
+        let dir = TempDir::new().expect("a temporary folder");
+        let db = database(&dir).await;
+        Migrator::up(db.write(), None).await.expect("migrations");
+        let demo = DemoProvider::start(DemoOptions {
+            recorded: builder.recorded.clone(),
+            ..DemoOptions::for_tests()
+        })
+        .await
+        .expect("the demo provider");
+        let deps = Deps {
+            provider: provider(&demo, builder.call_timeout),
+            fresh_for: farm::machine::FRESH_FOR,
+        };
+        let jobs = Jobs::new(db, Arc::new(MemoryTickets::default()));
+        let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
+        let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
+        let state = AppState::new(jobs.clone(), issuer, cors, farm::machine::FRESH_FOR);
+        let issuer = state.issuer.clone();
+        let stop = CancellationToken::new();
+        let upkeep = Upkeep::new(
+            jobs.clone(),
+            UpkeepConfig { sweep_every: Duration::from_millis(50), ..UpkeepConfig::default() },
+        );
+        if builder.upkeep {
+            tokio::spawn(upkeep.clone().run_until(stop.clone()));
+        }
+        let mut system = Self {
+            app: Arc::new(api::app(state).boxed()),
+            jobs,
+            upkeep,
+            demo,
+            issuer,
+            engines: vec![],
+            deps,
+            engine_config: builder.engine,
+            stop,
+            dir,
+            ended: false,
+        };
+        for _ in 0..builder.workers {
+            system.add_worker().await;
+        }
+        system
+    }
+
+    /// One more worker.
+    pub async fn add_worker(&mut self) {
+        let (deps, config) = (self.deps.clone(), self.engine_config.clone());
+        let engine = Engine::start(self.jobs.clone(), deps, config).await.expect("a worker");
+        self.engines.push(engine);
+    }
+
+    /// Stops the oldest worker as SIGTERM would.
+    pub async fn stop_worker(&mut self) {
+        self.engines.remove(0).shutdown().await;
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Db {
+        self.jobs.db()
+    }
+
+    /// Path of a file in the system's own folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The API, not signed in.
+    pub fn api(&self) -> Client {
+        Client { app: self.app.clone(), token: None, headers: vec![] }
+    }
+
+    /// The API as this user, made at first use; `admin…` are admins.
+    pub async fn as_user(&self, name: &str) -> Client {
+        let user = self.user(name).await;
+        let token = self.issuer.sign(&user, 600).expect("a token");
+        Client { token: Some(token), ..self.api() }
+    }
+
+    /// The user of a name, made at first use, with [`PASSWORD`].
+    pub async fn user(&self, name: &str) -> user::Model {
+        let email = format!("{name}@example.test");
+        if let Some(user) = user::by_email(self.db().read(), &email).await.expect("users") {
+            return user;
+        }
+        let hash = api::password::hash(PASSWORD.to_owned()).await.expect("a hash");
+        let role = if name.starts_with("admin") { Role::Admin } else { Role::User };
+        let new = NewUser {
+            email: &email,
+            hashed_password: Some(&hash),
+            full_name: Some(name),
+            role,
+            tier: Tier::Standard,
+        };
+        user::upsert(self.db().write(), &new).await.expect("a user")
+    }
+
+    /// The row of a job.
+    pub async fn job(&self, id: Uuid) -> Model {
+        query::by_id(self.db().read(), id).await.expect("jobs").expect("a job of that id")
+    }
+
+    /// Waits until the row is as wished.
+    pub async fn job_when(&self, id: Uuid, what: &str, wish: impl Fn(&Model) -> bool) -> Model {
+        eventually(what, || async {
+            let job = self.job(id).await;
+            wish(&job).then_some(job)
+        })
+        .await
+    }
+
+    /// Waits until the job has ended, moving the clock to its next attempt when it waits for one.
+    pub async fn finish(&self, id: Uuid) -> Model {
+        eventually("the job has ended", || async {
+            let job = self.job(id).await;
+            if job.state.is_done() {
+                return Some(job);
+            }
+            self.skip_wait_of(&job).await;
+            None
+        })
+        .await
+    }
+
+    async fn skip_wait_of(&self, job: &Model) {
+        use entity::enums::JobState::{Queued, Retrying};
+        let wait = job.run_at.millis_since(self.now().await);
+        if matches!(job.state, Queued | Retrying) && wait > 0 {
+            self.advance(Duration::from_millis(wait as u64 + 1)).await;
+        }
+    }
+
+    /// Runs everything to its end, moving the clock over every pause.
+    pub async fn drain(&self) {
+        eventually("no job is open", || async {
+            let open = self.open_jobs().await;
+            for job in &open {
+                self.skip_wait_of(job).await;
+            }
+            open.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// Jobs that have not ended.
+    pub async fn open_jobs(&self) -> Vec<Model> {
+        let open = "SELECT * FROM jobs WHERE state IN ('queued', 'running', 'retrying')";
+        sql::all(self.db().read(), open, vec![]).await.expect("jobs")
+    }
+
+    /// The farm's clock.
+    pub async fn now(&self) -> Time {
+        clock::now(self.db().read()).await.expect("a clock")
+    }
+
+    /// Moves the farm's clock.
+    pub async fn advance(&self, by: Duration) {
+        let tx = self.db().begin().await.expect("a transaction");
+        clock::advance(&tx, by.as_millis() as i64).await.expect("a movable clock");
+        tx.commit().await.expect("a commit");
+    }
+
+    /// A number out of the database: `SELECT count(*) AS n …`.
+    pub async fn count(&self, select: &str) -> i64 {
+        let statement = sql::statement(self.db().backend(), select, vec![]);
+        let row = self.db().read().query_one_raw(statement).await.expect("a query");
+        row.expect("a row").try_get::<i64>("", "n").expect("a column n")
+    }
+
+    /// Ends a run as the engine would, for tests that hold a claim themselves.
+    pub async fn settle(
+        &self,
+        fence: entity::job::Fence,
+        outcome: &entity::job::end::Settle,
+    ) -> Option<Settled> {
+        let tx = self.db().begin().await.expect("a transaction");
+        let settled = entity::job::end::settle(&tx, fence, outcome).await.expect("settle");
+        tx.commit().await.expect("a commit");
+        settled
+    }
+
+    /// Stops everything and fails when a job is left open, the tables contradict themselves, or
+    /// an effect took place twice.
+    pub async fn end(self) {
+        let open = self.open_jobs().await;
+        assert!(open.is_empty(), "jobs left open: {open:#?}");
+        self.end_with_open_jobs().await;
+    }
+
+    /// [`Self::end`] for stories that leave jobs waiting on purpose.
+    pub async fn end_with_open_jobs(mut self) {
+        let findings = entity::job::integrity::inspect(self.db().read()).await.expect("integrity");
+        assert!(findings.is_clean(), "{findings:?}");
+        let twice = entity::effect::counts(self.db().read(), 1).await.expect("effects");
+        assert!(twice.is_empty(), "effects that took place twice: {twice:?}");
+        self.stop.cancel();
+        for engine in std::mem::take(&mut self.engines) {
+            engine.shutdown().await;
+        }
+        self.ended = true;
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        assert!(self.ended || std::thread::panicking(), "a story must call System::end");
+    }
+}
+
+fn provider(demo: &DemoProvider, call_timeout: Duration) -> Arc<dyn ProfileProvider> {
+    let base = Url::parse(&demo.base_url()).expect("a URL");
+    let config = DecodoConfig {
+        call_timeout,
+        pauses: Pauses {
+            initial: Duration::from_millis(1),
+            cap: Duration::from_millis(2),
+        },
+        rate_per_second: std::num::NonZeroU32::new(1_000).expect("not zero"),
+        ..DecodoConfig::new(base, "test", Secret::new("test"))
+    };
+    Arc::new(Decodo::new(config).expect("a client"))
+}
+
+/// A file in the system's folder; with `TEST_POSTGRES_URL` (a server where databases may be made)
+/// a fresh Postgres database instead, so that the same stories can be run on both.
+#[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
+async fn database(dir: &TempDir) -> Db {
+    let url = match std::env::var("TEST_POSTGRES_URL") {
+        Err(_) => format!("sqlite://{}?mode=rwc", dir.path().join("farm.db").display()),
+        Ok(server) => {
+            let name = format!("farm_test_{}", Uuid::now_v7().simple());
+            let admin = sea_orm::Database::connect(&server).await.expect("the Postgres server");
+            let create = format!("CREATE DATABASE {name}");
+            admin.execute_unprepared(&create).await.expect("a database");
+            let mut url = Url::parse(&server).expect("a URL");
+            url.set_path(&name);
+            url.to_string()
+        }
+    };
+    Db::connect(&url, 8).await.expect("the database")
+}
+
+#[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
+fn tracing_level() -> tracing_subscriber::filter::LevelFilter {
+    let level = std::env::var("TEST_LOG").ok().and_then(|level| level.parse().ok());
+    level.unwrap_or(tracing_subscriber::filter::LevelFilter::ERROR)
+}

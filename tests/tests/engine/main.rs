@@ -1,0 +1,4 @@
+//! What the engine promises about jobs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod lifecycle;
