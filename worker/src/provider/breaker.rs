@@ -2,7 +2,8 @@
 //!
 //! `now` is always the time since one fixed start.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub struct BreakerPolicy {
     pub max_factor: u32,
     /// Successes in a row, one call at a time, that close it again.
     pub closing: u32,
+    /// The failures that open it must be about at least so many different handles: one handle
+    /// that never works must not cut everybody else off.
+    pub min_handles: usize,
 }
 
 impl Default for BreakerPolicy {
@@ -35,6 +39,7 @@ impl Default for BreakerPolicy {
             open_for: Duration::from_mins(1),
             max_factor: 8,
             closing: 3,
+            min_handles: 3,
         }
     }
 }
@@ -55,6 +60,17 @@ pub enum Verdict {
 #[must_use]
 pub struct Permit {
     generation: u64,
+    subject: u64,
+}
+
+impl Permit {
+    /// Says which handle the call is about.
+    pub fn about(mut self, handle: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        handle.hash(&mut hasher);
+        self.subject = hasher.finish();
+        self
+    }
 }
 
 /// The circuit is not letting calls through.
@@ -88,8 +104,18 @@ pub struct BreakerState {
 }
 
 #[derive(Debug)]
+struct Seen {
+    at: Duration,
+    failed: bool,
+    subject: u64,
+}
+
+/// Calls remembered at most: more within a window tell nothing new.
+const MAX_SEEN: usize = 1_000;
+
+#[derive(Debug)]
 enum Phase {
-    Closed { failures: u32, calls: VecDeque<(Duration, bool)> },
+    Closed { failures: u32, calls: VecDeque<Seen> },
     Open { until: Duration },
     HalfOpen { probing: bool, successes: u32 },
 }
@@ -135,7 +161,7 @@ impl Breaker {
             Phase::HalfOpen { probing, .. } => *probing = true,
             Phase::Open { .. } => self.turn(Phase::HalfOpen { probing: true, successes: 0 }),
         }
-        Ok(Permit { generation: self.generation })
+        Ok(Permit { generation: self.generation, subject: 0 })
     }
 
     /// Takes the result of a permitted call. True when this opened the circuit.
@@ -152,16 +178,20 @@ impl Breaker {
                     Verdict::Failure => true,
                 };
                 *failures = if failed { failures.saturating_add(1) } else { 0 };
-                calls.push_back((now, failed));
-                while calls.front().is_some_and(|(at, _)| now.saturating_sub(*at) >= policy.window)
+                calls.push_back(Seen { at: now, failed, subject: permit.subject });
+                while calls.len() > MAX_SEEN
+                    || calls.front().is_some_and(|c| now.saturating_sub(c.at) >= policy.window)
                 {
                     calls.pop_front();
                 }
-                let bad = calls.iter().filter(|(_, failed)| *failed).count();
-                let total = calls.len();
-                let reason = if *failures >= policy.consecutive {
+                let handles: HashSet<u64> =
+                    calls.iter().filter(|call| call.failed).map(|call| call.subject).collect();
+                let (bad, total) = (calls.iter().filter(|call| call.failed).count(), calls.len());
+                let reason = if !failed || handles.len() < policy.min_handles {
+                    return false;
+                } else if *failures >= policy.consecutive {
                     format!("{failures} calls in a row failed")
-                } else if failed && total >= policy.min_calls && bad * 2 >= total {
+                } else if total >= policy.min_calls && bad * 2 >= total {
                     format!("{bad} of {total} calls within {} s failed", policy.window.as_secs())
                 } else {
                     return false;
@@ -239,8 +269,8 @@ impl Gate {
         self.lock().refusal(self.start.elapsed())
     }
 
-    pub(crate) fn enter(&self) -> Result<Passage, Refused> {
-        let permit = self.lock().try_call(self.start.elapsed())?;
+    pub(crate) fn enter(&self, handle: &str) -> Result<Passage, Refused> {
+        let permit = self.lock().try_call(self.start.elapsed())?.about(handle);
         Ok(Passage { gate: self.clone(), permit: Some(permit) })
     }
 

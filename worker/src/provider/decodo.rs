@@ -111,7 +111,7 @@ impl Decodo {
                 );
             }
             // Asked last, so that a probe is not held while waiting for a slot.
-            let passage = match self.gate.enter() {
+            let passage = match self.gate.enter(handle) {
                 Ok(passage) => passage,
                 Err(refused) => return circuit_open(refused),
             };

@@ -3,6 +3,25 @@ use proptest::prelude::*;
 use super::super::breaker::{Breaker, BreakerPolicy, CircuitState, Verdict};
 use super::*;
 
+/// The default policy, opening for a single handle too: what most of these tests are about does
+/// not depend on handles.
+fn policy() -> BreakerPolicy {
+    BreakerPolicy { min_handles: 1, ..BreakerPolicy::default() }
+}
+
+#[test]
+fn one_broken_handle_never_cuts_the_others_off() {
+    let mut breaker = Breaker::new(BreakerPolicy::default());
+    let mut fail = |breaker: &mut Breaker, handle: &str, second| {
+        let permit = breaker.try_call(at(second)).unwrap().about(handle);
+        breaker.record(permit, Verdict::Failure, at(second))
+    };
+    for second in 0..30 {
+        assert!(!fail(&mut breaker, if second % 2 == 0 { "one" } else { "two" }, second));
+    }
+    assert!(fail(&mut breaker, "three", 30), "a third handle makes it the provider's failure");
+}
+
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -17,14 +36,14 @@ fn state(breaker: &Breaker, now: Duration) -> CircuitState {
 }
 
 fn opened() -> Breaker {
-    let mut breaker = Breaker::new(BreakerPolicy::default());
+    let mut breaker = Breaker::new(policy());
     (0..5).for_each(|_| call(&mut breaker, Verdict::Failure, at(0)));
     breaker
 }
 
 #[test]
 fn five_failures_in_a_row_open_it_for_a_minute() {
-    let mut breaker = Breaker::new(BreakerPolicy::default());
+    let mut breaker = Breaker::new(policy());
     for _ in 0..4 {
         call(&mut breaker, Verdict::Failure, at(0));
     }
@@ -39,7 +58,7 @@ fn five_failures_in_a_row_open_it_for_a_minute() {
 
 #[test]
 fn a_success_breaks_the_row_and_neutral_calls_do_not() {
-    let mut breaker = Breaker::new(BreakerPolicy { min_calls: 99, ..Default::default() });
+    let mut breaker = Breaker::new(BreakerPolicy { min_calls: 99, ..policy() });
     for verdict in [Verdict::Failure, Verdict::Failure, Verdict::Failure, Verdict::Failure] {
         call(&mut breaker, verdict, at(0));
     }
@@ -59,7 +78,7 @@ fn half_of_ten_calls_within_the_window_open_it() {
             call(breaker, verdict, at(*second));
         }
     };
-    let mut breaker = Breaker::new(BreakerPolicy::default());
+    let mut breaker = Breaker::new(policy());
     alternating(&mut breaker, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(state(&breaker, at(8)), CircuitState::Closed, "nine calls are too few");
     call(&mut breaker, Verdict::Failure, at(9));
@@ -67,7 +86,7 @@ fn half_of_ten_calls_within_the_window_open_it() {
     let reason = breaker.state(at(9)).reason.unwrap();
     assert_eq!(reason, "5 of 10 calls within 60 s failed");
 
-    let mut slow = Breaker::new(BreakerPolicy::default());
+    let mut slow = Breaker::new(policy());
     let spread: Vec<u64> = (0..40).map(|n| n * 7).collect();
     alternating(&mut slow, &spread);
     assert_eq!(state(&slow, at(280)), CircuitState::Closed, "only nine fall into any window");
@@ -106,7 +125,7 @@ fn failed_probes_double_the_time_up_to_eight_fold_and_closing_forgets_it() {
 
 #[test]
 fn late_results_of_an_earlier_phase_are_ignored() {
-    let mut breaker = Breaker::new(BreakerPolicy::default());
+    let mut breaker = Breaker::new(policy());
     let late_good = breaker.try_call(at(0)).unwrap();
     let late_bad = breaker.try_call(at(0)).unwrap();
     (0..5).for_each(|_| call(&mut breaker, Verdict::Failure, at(0)));
@@ -137,7 +156,7 @@ proptest! {
     fn any_history_keeps_the_promises(
         steps in prop::collection::vec((0_u64..90, verdict(), any::<bool>()), 1..300)
     ) {
-        let mut breaker = Breaker::new(BreakerPolicy::default());
+        let mut breaker = Breaker::new(policy());
         let (mut now, mut pending) = (Duration::ZERO, Vec::new());
         for (wait, verdict, start) in steps {
             now += Duration::from_secs(wait);
@@ -170,7 +189,7 @@ proptest! {
     fn without_failures_it_never_opens(
         good in prop::collection::vec(any::<bool>(), 1..200)
     ) {
-        let mut breaker = Breaker::new(BreakerPolicy::default());
+        let mut breaker = Breaker::new(policy());
         for (second, success) in good.into_iter().enumerate() {
             let verdict = if success { Verdict::Success } else { Verdict::Neutral };
             call(&mut breaker, verdict, at(second as u64));

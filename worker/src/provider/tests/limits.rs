@@ -222,7 +222,7 @@ async fn a_connection_that_breaks_or_never_opens_is_a_passing_failure() {
 async fn an_open_circuit_makes_no_call_and_says_how_long() {
     let server = TestServer::start(vec![Reply::new(500, "")]).await;
     let mut strict = config(&server.base);
-    strict.breaker = BreakerPolicy { consecutive: 3, ..Default::default() };
+    strict.breaker = BreakerPolicy { min_handles: 1, consecutive: 3, ..Default::default() };
     let client = Decodo::new(strict).unwrap();
     assert_eq!(client.state().state, CircuitState::Closed);
     let report = fetch(&client, budget(5)).await;
@@ -248,7 +248,7 @@ async fn answers_that_are_not_failures_leave_the_circuit_closed() {
     ] {
         let server = TestServer::start(vec![reply]).await;
         let mut strict = config(&server.base);
-        strict.breaker = BreakerPolicy { consecutive: 1, ..Default::default() };
+        strict.breaker = BreakerPolicy { min_handles: 1, consecutive: 1, ..Default::default() };
         let client = Decodo::new(strict).unwrap();
         fetch(&client, budget(5)).await;
         assert_eq!(client.state().state, CircuitState::Closed);
@@ -261,7 +261,7 @@ async fn a_cancelled_probe_frees_its_place_and_successes_close_the_circuit() {
     let server = TestServer::start(replies).await;
     let mut strict = config(&server.base);
     strict.breaker =
-        BreakerPolicy { consecutive: 1, open_for: Duration::ZERO, ..Default::default() };
+        BreakerPolicy { min_handles: 1, consecutive: 1, open_for: Duration::ZERO, ..Default::default() };
     let client = Decodo::new(strict).unwrap();
     fetch(&client, budget(1)).await;
     assert_eq!(client.state().state, CircuitState::HalfOpen);
