@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::endpoint::BoxEndpoint;
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::middleware::CatchPanic;
 use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response};
 use tracing::Instrument;
@@ -130,7 +130,10 @@ fn is_preflight(request: &Request) -> bool {
 
 fn allowed_origin(headers: &HeaderMap, cors: &Cors) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    cors.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    cors.origins
+        .iter()
+        .any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        .then(|| origin.clone())
 }
 
 /// Other origins get no headers: the browser keeps the answer from them. No credentials.

@@ -1,6 +1,8 @@
 //! `Idempotency-Key`: a repeated POST gets the answer of the first, whatever happened to the
 //! connection in between.
 
+use std::fmt::Write;
+
 use entity::idempotency::{self, IdempotencyKey};
 use entity::{Tx, clock};
 use poem::http::{HeaderMap, StatusCode};
@@ -20,7 +22,7 @@ const IN_FLIGHT_MS: i64 = 30_000;
 #[derive(Clone, Debug)]
 pub struct Key {
     user: Uuid,
-    key: String,
+    text: String,
     body_hash: String,
 }
 
@@ -50,14 +52,17 @@ pub fn key(headers: &HeaderMap, user: Uuid, what: &[&str]) -> Result<Option<Key>
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let body_hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(Key { user, key: key.to_owned(), body_hash }))
+    let body_hash = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    Ok(Some(Key { user, text: key.to_owned(), body_hash }))
 }
 
 impl Key {
     /// Takes the key in the transaction that starts the work.
     pub async fn take(&self, tx: &Tx) -> Result<Known, Problem> {
-        let earlier = idempotency::take(tx, self.user, &self.key, &self.body_hash).await?;
+        let earlier = idempotency::take(tx, self.user, &self.text, &self.body_hash).await?;
         let Some(earlier) = earlier else { return Ok(Known::New) };
         if earlier.body_hash != self.body_hash {
             return Err(Problem::new(
@@ -72,7 +77,7 @@ impl Key {
 
     /// Notes the job the request started, in the same transaction.
     pub async fn started(&self, tx: &Tx, job: Uuid) -> Result<(), Problem> {
-        Ok(idempotency::set_job(tx, self.user, &self.key, job).await?)
+        Ok(idempotency::set_job(tx, self.user, &self.text, job).await?)
     }
 
     /// Keeps the answer for repeats.
@@ -84,7 +89,7 @@ impl Key {
     ) -> Result<(), Problem> {
         let answer = json!({ "status": status, "job": view.to_json() });
         let db = state.db().write();
-        Ok(idempotency::set_answer(db, self.user, &self.key, answer).await?)
+        Ok(idempotency::set_answer(db, self.user, &self.text, answer).await?)
     }
 }
 

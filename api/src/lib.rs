@@ -22,8 +22,15 @@ pub use identity::{Caller, Issuer};
 pub use problem::Problem;
 pub use state::{AppState, Cors};
 
-type Service =
-    OpenApiService<(routes::auth::Auth, routes::jobs::JobRoutes, routes::profiles::Profiles, routes::health::Health), ()>;
+type Service = OpenApiService<
+    (
+        routes::auth::Auth,
+        routes::jobs::JobRoutes,
+        routes::profiles::Profiles,
+        routes::health::Health,
+    ),
+    (),
+>;
 
 fn service() -> Service {
     OpenApiService::new(

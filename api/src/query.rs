@@ -49,9 +49,11 @@ pub fn limit(limit: Option<i64>, default: u64) -> Result<u64, Problem> {
 /// Whether `If-None-Match` names this tag (weakly compared) or `*`.
 pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    headers.get_all("if-none-match").iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').any(|tag| tag.trim() == "*" || bare(tag) == bare(etag))
-    })
+    headers
+        .get_all("if-none-match")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|tag| tag.trim() == "*" || bare(tag) == bare(etag)))
 }
 
 #[cfg(test)]

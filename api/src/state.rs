@@ -48,7 +48,8 @@ impl AppState {
 
     /// Mean milliseconds a job of the kind takes, from measured durations.
     pub async fn mean_duration_ms(&self, kind: &str) -> Result<Option<i64>, DbErr> {
-        let known = self.durations.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied();
+        let known =
+            self.durations.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied();
         if let Some((at, mean)) = known
             && at.elapsed() < DURATION_TTL
         {

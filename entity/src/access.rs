@@ -11,11 +11,7 @@ use crate::time::Time;
 pub const GRANT_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Grants every user access, or renews the grant they have.
-pub async fn grant<C: ConnectionTrait>(
-    db: &C,
-    users: &[Uuid],
-    profile: Uuid,
-) -> Result<(), DbErr> {
+pub async fn grant<C: ConnectionTrait>(db: &C, users: &[Uuid], profile: Uuid) -> Result<(), DbErr> {
     if users.is_empty() {
         return Ok(());
     }

@@ -57,8 +57,9 @@ pub async fn add(tx: &Tx, watchers: &[(Uuid, Option<Uuid>, Option<Uuid>)]) -> Re
 
 /// Marks the leaver as gone. An operator leaves for everybody.
 pub async fn leave(tx: &Tx, job: Uuid, leaver: Leaver) -> Result<(), DbErr> {
-    let mut text =
-        String::from("UPDATE job_watchers SET left_at = {now} WHERE job_id = ? AND left_at IS NULL");
+    let mut text = String::from(
+        "UPDATE job_watchers SET left_at = {now} WHERE job_id = ? AND left_at IS NULL",
+    );
     let mut args = args![job];
     match leaver {
         Leaver::User(user) => {

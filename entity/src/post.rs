@@ -215,12 +215,7 @@ impl NewPost {
 const CHUNK: usize = 200;
 
 /// Inserts or updates posts of a profile. `partial` answers fill in and erase nothing.
-pub async fn upsert(
-    tx: &Tx,
-    profile: Uuid,
-    posts: &[NewPost],
-    partial: bool,
-) -> Result<(), DbErr> {
+pub async fn upsert(tx: &Tx, profile: Uuid, posts: &[NewPost], partial: bool) -> Result<(), DbErr> {
     let mut updates: Vec<String> = COLUMNS
         .iter()
         .map(|c| {

@@ -50,7 +50,8 @@ macro_rules! args {
 
 /// Builds a statement from a template.
 pub fn statement(backend: DbBackend, template: &str, args: Vec<Arg>) -> Statement {
-    let mut build = Build { backend, text: String::with_capacity(template.len() + 64), values: vec![] };
+    let mut build =
+        Build { backend, text: String::with_capacity(template.len() + 64), values: vec![] };
     let mut args = args.into_iter();
     let mut rest = template;
     while let Some(at) = rest.find(['?', '{', ':']) {
@@ -64,8 +65,7 @@ pub fn statement(backend: DbBackend, template: &str, args: Vec<Arg>) -> Statemen
             build.word(&after[..end], &mut args);
             rest = after.get(end + 1..).unwrap_or("");
         } else if let Some(cast) = rest.strip_prefix("::") {
-            let end =
-                cast.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(cast.len());
+            let end = cast.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(cast.len());
             if backend == DbBackend::Postgres {
                 build.text.push_str(&rest[..end + 2]);
             }
@@ -142,7 +142,7 @@ impl Build {
             _ if word.ends_with("+?") || word.ends_with("-?") => {
                 let (base, sign) = (&word[..word.len() - 2], &word[word.len() - 2..word.len() - 1]);
                 let base = if base == "now" { now(self.backend) } else { base };
-                self.text.push_str(&format!("({base} {sign} "));
+                self.text.extend(["(", base, " ", sign, " "]);
                 self.arg(args.next());
                 self.text.push_str(if postgres {
                     "::bigint * interval '1 millisecond')"
@@ -231,10 +231,7 @@ mod tests {
 
     #[test]
     fn empty_lists_match_nothing_and_rows_nest() {
-        assert_eq!(
-            text(DbBackend::Sqlite, "x IN {list}", vec![Arg::List(vec![])]),
-            "x IN (NULL)"
-        );
+        assert_eq!(text(DbBackend::Sqlite, "x IN {list}", vec![Arg::List(vec![])]), "x IN (NULL)");
         let rows = Arg::Rows(vec![args![1, 2], args![3, 4]]);
         assert_eq!(
             text(DbBackend::Sqlite, "VALUES {rows} {skip locked}", vec![rows]),

@@ -98,7 +98,8 @@ impl Settings {
         let env = Env(vars);
         refuse_unsupported(&env)?;
         Ok(Self {
-            http_addr: env.parse("FARM_HTTP_ADDR", "an address like 127.0.0.1:8000")?
+            http_addr: env
+                .parse("FARM_HTTP_ADDR", "an address like 127.0.0.1:8000")?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000))),
             data_dir: env.text("FARM_DATA_DIR").map_or_else(|| "farm-data".into(), PathBuf::from),
             database_url: database_url(&env)?,
@@ -123,7 +124,9 @@ impl Settings {
                 None | Some("text") => LogFormat::Text,
                 Some("json") => LogFormat::Json,
                 Some(other) => {
-                    return Err(Failure::new(format!("LOG_FORMAT must be text or json, not {other:?}")));
+                    return Err(Failure::new(format!(
+                        "LOG_FORMAT must be text or json, not {other:?}"
+                    )));
                 }
             },
         })
@@ -161,10 +164,14 @@ impl Settings {
 }
 
 fn make_secret(path: &Path) -> Result<Vec<u8>, Failure> {
-    use std::io::Write;
+    use std::fmt::Write;
+    use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt;
     let secret: [u8; 32] = rand::random();
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = secret.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     let written = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -198,8 +205,9 @@ impl Env<'_> {
             }
             (Some(value), None) => Ok(Some(Secret::new(value.to_owned()))),
             (None, Some(path)) => {
-                let content = std::fs::read_to_string(path)
-                    .map_err(Failure::during(format!("{file} names {path}, which cannot be read")))?;
+                let content = std::fs::read_to_string(path).map_err(Failure::during(format!(
+                    "{file} names {path}, which cannot be read"
+                )))?;
                 Ok(Some(Secret::new(content.trim_end().to_owned())))
             }
             (None, None) => Ok(None),
@@ -278,7 +286,9 @@ fn origins(env: &Env<'_>) -> Result<Vec<String>, Failure> {
         .filter(|origin| !origin.is_empty())
         .map(|origin| {
             let url = Url::parse(origin).ok().filter(|url| {
-                matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none()
+                matches!(url.scheme(), "http" | "https")
+                    && url.path() == "/"
+                    && url.query().is_none()
             });
             url.map(|url| url.origin().ascii_serialization()).ok_or_else(|| {
                 Failure::new(format!(
@@ -303,16 +313,18 @@ fn decodo(env: &Env<'_>) -> Result<Option<Decodo>, Failure> {
         (_, Some(_), Some(_), Some(_)) => Err(Failure::new(
             "DECODO_API_KEY and DECODO_USERNAME with DECODO_PASSWORD are both set; keep one",
         )),
-        (_, Some(_), None, None) => Err(Failure::new(
-            "DECODO_USERNAME is set without DECODO_PASSWORD; set both or neither",
-        )),
-        (_, None, Some(_), None) => Err(Failure::new(
-            "DECODO_PASSWORD is set without DECODO_USERNAME; set both or neither",
-        )),
+        (_, Some(_), None, None) => {
+            Err(Failure::new("DECODO_USERNAME is set without DECODO_PASSWORD; set both or neither"))
+        }
+        (_, None, Some(_), None) => {
+            Err(Failure::new("DECODO_PASSWORD is set without DECODO_USERNAME; set both or neither"))
+        }
         (base, user, password, api_key) => {
             let base_url = match base {
                 Some(base) if !matches!(base.scheme(), "http" | "https") => {
-                    return Err(Failure::new("DECODO_BASE_URL must begin with http:// or https://"));
+                    return Err(Failure::new(
+                        "DECODO_BASE_URL must begin with http:// or https://",
+                    ));
                 }
                 Some(base) => base,
                 None => Url::parse(DECODO_URL).map_err(Failure::during("DECODO_BASE_URL"))?,

@@ -174,18 +174,15 @@ where
 async fn provider(
     settings: &Settings,
 ) -> Result<(Arc<dyn ProfileProvider>, Option<DemoProvider>), Failure> {
-    let (config, demo) = match &settings.decodo {
-        Some(decodo) => {
-            let base = decodo.base_url.clone();
-            let mut config = DecodoConfig::new(base, &decodo.username, decodo.password.clone());
-            config.api_key.clone_from(&decodo.api_key);
-            (config, None)
-        }
-        None => {
-            let demo = start_demo().await?;
-            let base = Url::parse(&demo.base_url()).map_err(Failure::during("demo provider"))?;
-            (DecodoConfig::new(base, "demo", Secret::new("demo")), Some(demo))
-        }
+    let (config, demo) = if let Some(decodo) = &settings.decodo {
+        let base = decodo.base_url.clone();
+        let mut config = DecodoConfig::new(base, &decodo.username, decodo.password.clone());
+        config.api_key.clone_from(&decodo.api_key);
+        (config, None)
+    } else {
+        let demo = start_demo().await?;
+        let base = Url::parse(&demo.base_url()).map_err(Failure::during("demo provider"))?;
+        (DecodoConfig::new(base, "demo", Secret::new("demo")), Some(demo))
     };
     let config = DecodoConfig { rate_per_second: settings.provider_rate, ..config };
     let client = Decodo::new(config).map_err(Failure::during("the provider's client"))?;

@@ -103,10 +103,8 @@ mod tests {
 
     #[test]
     fn every_policy_is_reviewed_when_it_changes() {
-        let policies: Vec<String> = Kind::ALL
-            .iter()
-            .map(|kind| format!("{kind}: {:#?}", kind.policy()))
-            .collect();
+        let policies: Vec<String> =
+            Kind::ALL.iter().map(|kind| format!("{kind}: {:#?}", kind.policy())).collect();
         insta::assert_snapshot!("policies", policies.join("\n"));
     }
 

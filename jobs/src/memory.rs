@@ -44,8 +44,11 @@ impl MemoryTickets {
         let mut lanes = self.lanes();
         let mut taken = vec![];
         for priority in Priority::ALL {
-            let most =
-                if priority == Priority::Interactive { free } else { free.saturating_sub(reserved) };
+            let most = if priority == Priority::Interactive {
+                free
+            } else {
+                free.saturating_sub(reserved)
+            };
             if let Some(lane) = lanes.get_mut(&Lane { queue, priority }) {
                 while taken.len() < most {
                     let Some(id) = lane.order.pop_front() else { break };

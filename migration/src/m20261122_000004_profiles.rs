@@ -132,10 +132,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::drop_tables(
-            manager,
-            &["user_profile_access", "related_profiles", "posts", "profiles"],
-        )
-        .await
+        ddl::drop_tables(manager, &["user_profile_access", "related_profiles", "posts", "profiles"])
+            .await
     }
 }

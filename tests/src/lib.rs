@@ -4,7 +4,9 @@
 //! A story starts a system, acts through the API or the job contract, waits for conditions (never
 //! for time), and calls [`System::end`], which refuses unfinished jobs and contradictions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a harness may fail loudly
+// A harness may fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
+#![allow(clippy::return_self_not_must_use)]
 
 mod client;
 mod recorded;

@@ -130,7 +130,8 @@ impl System {
     }
 
     async fn start_with(builder: Builder) -> Self {
-        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing_level()).try_init();
+        let _ =
+            tracing_subscriber::fmt().with_test_writer().with_max_level(tracing_level()).try_init();
         let dir = TempDir::new().expect("a temporary folder");
         let db = database(&dir).await;
         Migrator::up(db.write(), None).await.expect("migrations");
@@ -345,10 +346,7 @@ fn provider(demo: &DemoProvider, call_timeout: Duration) -> Arc<dyn ProfileProvi
     let base = Url::parse(&demo.base_url()).expect("a URL");
     let config = DecodoConfig {
         call_timeout,
-        pauses: Pauses {
-            initial: Duration::from_millis(1),
-            cap: Duration::from_millis(2),
-        },
+        pauses: Pauses { initial: Duration::from_millis(1), cap: Duration::from_millis(2) },
         rate_per_second: std::num::NonZeroU32::new(1_000).expect("not zero"),
         ..DecodoConfig::new(base, "test", Secret::new("test"))
     };

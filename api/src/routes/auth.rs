@@ -65,12 +65,7 @@ impl Auth {
     /// Sign in
     ///
     /// Answers 401 with code `invalid_credentials` whichever of the two is wrong.
-    #[oai(
-        path = "/api/v1/auth/login",
-        method = "post",
-        tag = "Tag::Auth",
-        operation_id = "login"
-    )]
+    #[oai(path = "/api/v1/auth/login", method = "post", tag = "Tag::Auth", operation_id = "login")]
     async fn login(
         &self,
         state: Data<&AppState>,

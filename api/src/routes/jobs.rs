@@ -208,7 +208,9 @@ impl JobRoutes {
         let username = view::handle(job);
         let end = job.finished_at.unwrap_or(now);
         let message = view.waiting_reason.clone().unwrap_or_else(|| match job.state {
-            JobState::Running => view.progress.stage.clone().unwrap_or_else(|| "running".to_owned()),
+            JobState::Running => {
+                view.progress.stage.clone().unwrap_or_else(|| "running".to_owned())
+            }
             state => view::flat_status(state).to_owned(),
         });
         let held_back = matches!(job.state, JobState::Queued | JobState::Retrying)
@@ -312,7 +314,8 @@ impl JobRoutes {
         match state.jobs.retry(id.0, watcher, &caller.0.email).await? {
             Retried::Queued(_) => {}
             Retried::NotEnded(job) => {
-                let detail = format!("only a failed or cancelled job can be retried; it is {}", job.state);
+                let detail =
+                    format!("only a failed or cancelled job can be retried; it is {}", job.state);
                 return Err(Problem::conflict("job_not_retryable", detail));
             }
             Retried::KeyTaken => {

@@ -3,8 +3,8 @@
 pub mod auth;
 pub mod health;
 pub mod jobs;
-pub mod profiles;
 mod profile_body;
+pub mod profiles;
 mod submit;
 
 use poem_openapi::Tags;

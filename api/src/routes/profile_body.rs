@@ -201,12 +201,12 @@ impl Sight {
 /// The whole view.
 pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView, Problem> {
     let profile = &sight.profile;
-    let name = &profile.username;
+    let handle = &profile.username;
     let full = sight.full();
     let mut view = ProfileView {
         access: if full { "full" } else { "preview" }.to_owned(),
         id: profile.id,
-        username: name.clone(),
+        username: handle.clone(),
         full_name: None,
         biography: None,
         external_url: None,
@@ -239,9 +239,9 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
         stale: sight.stale,
         access_until: sight.until.map(Time::rfc3339),
         links: ProfileLinks {
-            this: format!("/api/profile/{name}"),
-            posts: format!("/api/profile/{name}/posts"),
-            refresh: refresh_link(name),
+            this: format!("/api/profile/{handle}"),
+            posts: format!("/api/profile/{handle}/posts"),
+            refresh: refresh_link(handle),
         },
     };
     if full {

@@ -140,7 +140,11 @@ impl Profiles {
     /// Posts of a creator
     ///
     /// Newest first, page by page; with `Accept: application/x-ndjson` all of them, one a line.
-    #[oai(path = "/api/profile/:username/posts", method = "get", operation_id = "get_profile_posts")]
+    #[oai(
+        path = "/api/profile/:username/posts",
+        method = "get",
+        operation_id = "get_profile_posts"
+    )]
     async fn posts(
         &self,
         state: Data<&AppState>,

@@ -162,11 +162,7 @@ async fn lock(tx: &Tx, fence: Fence) -> Result<Option<Model>, DbErr> {
     .await
 }
 
-pub(super) async fn settle_locked(
-    tx: &Tx,
-    job: Model,
-    outcome: &Settle,
-) -> Result<Settled, DbErr> {
+pub(super) async fn settle_locked(tx: &Tx, job: Model, outcome: &Settle) -> Result<Settled, DbErr> {
     let asked_to_stop = job.cancel_requested_at.is_some();
     match outcome {
         Settle::Retry { .. } | Settle::Snooze { .. } | Settle::PutBack | Settle::Cancelled
@@ -181,13 +177,14 @@ pub(super) async fn settle_locked(
         Settle::Retry { code, message, delay_ms } => {
             job_event::add(tx, job.id, EventKind::Retry, &format!("{code}: {message}")).await?;
             let errors = with_error(&job, code, message, clock::now(tx).await?);
-            requeue(tx, &job, JobState::Retrying, *delay_ms, 0, Some((code, message, errors)))
-                .await
+            requeue(tx, &job, JobState::Retrying, *delay_ms, 0, Some((code, message, errors))).await
         }
         Settle::Fail { code, message } => {
             finish(tx, &job, JobState::Failed, Some((code, message))).await
         }
-        Settle::Snooze { delay_ms } => requeue(tx, &job, JobState::Queued, *delay_ms, 1, None).await,
+        Settle::Snooze { delay_ms } => {
+            requeue(tx, &job, JobState::Queued, *delay_ms, 1, None).await
+        }
         // Cancelled without a request: somebody joined after it was asked for. Start over.
         Settle::PutBack | Settle::Cancelled => {
             requeue(tx, &job, JobState::Queued, 0, 1, None).await

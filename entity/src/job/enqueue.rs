@@ -1,6 +1,6 @@
 //! Enqueue: insert, or join the unfinished job that holds the key.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use sea_orm::DbErr;
 use sea_orm::prelude::{Json, Uuid};
@@ -88,7 +88,7 @@ pub async fn enqueue_many(tx: &Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, DbE
         let ids: Vec<Uuid> = chunk.iter().map(|_| Uuid::now_v7()).collect();
         let inserted = insert(tx, chunk, &ids).await?;
         for (job, id) in chunk.iter().zip(&ids) {
-            done.push(if inserted.contains_key(id) {
+            done.push(if inserted.contains(id) {
                 created(job, *id)
             } else {
                 join_or_insert(tx, job).await?
@@ -115,7 +115,7 @@ fn created(job: &NewJob, id: Uuid) -> Enqueued {
     }
 }
 
-async fn insert(tx: &Tx, jobs: &[NewJob], ids: &[Uuid]) -> Result<HashMap<Uuid, ()>, DbErr> {
+async fn insert(tx: &Tx, jobs: &[NewJob], ids: &[Uuid]) -> Result<HashSet<Uuid>, DbErr> {
     let rows = jobs
         .iter()
         .zip(ids)
@@ -157,7 +157,7 @@ async fn insert(tx: &Tx, jobs: &[NewJob], ids: &[Uuid]) -> Result<HashMap<Uuid, 
         vec![Arg::Rows(rows)],
     )
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, ())).collect())
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 fn shifted(tx: &Tx) -> &'static str {
@@ -193,7 +193,7 @@ async fn join_or_insert(tx: &Tx, job: &NewJob) -> Result<Enqueued, DbErr> {
             });
         }
         let id = Uuid::now_v7();
-        if insert(tx, std::slice::from_ref(job), &[id]).await?.contains_key(&id) {
+        if insert(tx, std::slice::from_ref(job), &[id]).await?.contains(&id) {
             return Ok(created(job, id));
         }
     }

@@ -31,10 +31,7 @@ pub async fn write<C: sea_orm::ConnectionTrait>(
     if runs.is_empty() {
         return Ok(vec![]);
     }
-    let rows = runs
-        .iter()
-        .map(|(fence, p)| args![fence.id, fence.run, p.stage, p.done])
-        .collect();
+    let rows = runs.iter().map(|(fence, p)| args![fence.id, fence.run, p.stage, p.done]).collect();
     let changed: Vec<Id> = sql::all(
         db,
         "UPDATE jobs SET version = version + 1, stage = v.column3::text, \

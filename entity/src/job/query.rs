@@ -252,10 +252,7 @@ pub const MAX_POSITION: i64 = 1_000;
 
 /// How many waiting jobs of its queue go before this one, plus one; `None` when it does not wait
 /// or more than [`MAX_POSITION`] go before it.
-pub async fn queue_position<C: ConnectionTrait>(
-    db: &C,
-    job: &Model,
-) -> Result<Option<i64>, DbErr> {
+pub async fn queue_position<C: ConnectionTrait>(db: &C, job: &Model) -> Result<Option<i64>, DbErr> {
     if !matches!(job.state, JobState::Queued | JobState::Retrying) {
         return Ok(None);
     }

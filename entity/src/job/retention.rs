@@ -47,12 +47,9 @@ pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
         args![KEEP_RAW_MS, limit],
     )
     .await?;
-    gone += sql::execute(
-        db,
-        "DELETE FROM workers WHERE lease_until < {now-?}",
-        args![3_600_000_i64],
-    )
-    .await?;
+    gone +=
+        sql::execute(db, "DELETE FROM workers WHERE lease_until < {now-?}", args![3_600_000_i64])
+            .await?;
     gone += sql::execute(
         db,
         "UPDATE jobs SET result = NULL WHERE id IN (SELECT id FROM jobs \

@@ -127,7 +127,8 @@ async fn provider(settings: &Settings, report: &mut Report) {
         return report.add(Verdict::Good, "provider", "demo (DECODO_* is not set)");
     };
     let url = &decodo.base_url;
-    if url.scheme() == "http" && !matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
+    if url.scheme() == "http"
+        && !matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
     {
         let hint = "DECODO_BASE_URL is plain http: the credentials travel unprotected";
         report.add(Verdict::Note, "provider", hint);

@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn ttls_are_read_or_refused() {
-        for (text, want) in [("90s", 90), ("30m", 1_800), ("1h", 3_600), ("7d", 604_800), ("5", 5)] {
+        for (text, want) in [("90s", 90), ("30m", 1_800), ("1h", 3_600), ("7d", 604_800), ("5", 5)]
+        {
             assert_eq!(parse_ttl(text), Ok(want));
         }
         for bad in ["", "h", "-1h", "1w", "0s", "31d", "99999999999999999999h", "1.5h"] {

@@ -1,8 +1,8 @@
 //! The life of a job, from its row's point of view.
 
 use entity::enums::JobState;
-use jobs::kinds::noop::{Noop, NoopFail};
 use jobs::Options;
+use jobs::kinds::noop::{Noop, NoopFail};
 use tests::System;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,10 +57,7 @@ pub(crate) async fn claim_loop(
 }
 
 /// One slot at least, and whatever else is free.
-async fn take_slots(
-    shared: &Shared,
-    free: &Arc<Semaphore>,
-) -> Option<Vec<OwnedSemaphorePermit>> {
+async fn take_slots(shared: &Shared, free: &Arc<Semaphore>) -> Option<Vec<OwnedSemaphorePermit>> {
     let first = tokio::select! {
         () = shared.stop.cancelled() => return None,
         slot = free.clone().acquire_owned() => slot.ok()?,

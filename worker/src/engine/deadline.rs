@@ -9,10 +9,10 @@ use std::time::Duration;
 use apalis::prelude::{BoxDynError, Task};
 use tower::{Layer, Service};
 
+use super::Shared;
 use super::context::Ended;
 use super::error::JobError;
 use super::run::Run;
-use super::Shared;
 
 /// Wraps the handler with its kind's timeout.
 #[derive(Clone)]
@@ -70,23 +70,21 @@ where
             run.cancel.cancel();
             let late = tokio::time::timeout(shared.config.overrun, &mut work).await;
             let timed_out = JobError::retry("timeout", format!("no result within {timeout:?}"));
-            match late {
+            if let Ok(ended) = late {
                 // It noticed and wound up: a result in the last moment still counts.
-                Ok(ended) => flatten(ended).map_err(|error| match error.downcast_ref() {
+                return flatten(ended).map_err(|error| match error.downcast_ref() {
                     Some(JobError::Cancelled) | None => timed_out.into(),
                     Some(_) => error,
-                }),
-                Err(_) => {
-                    work.abort();
-                    // Abort takes effect at the next await. A task that has none keeps its
-                    // thread for ever; only a new process gets it back.
-                    if tokio::time::timeout(Duration::from_secs(1), &mut work).await.is_err() {
-                        tracing::error!(job = %run.fence.id, "a run cannot be stopped");
-                        shared.stuck.cancel();
-                    }
-                    Err(timed_out.into())
-                }
+                });
             }
+            work.abort();
+            // Abort takes effect at the next await. A task that has none keeps its thread for
+            // ever; only a new process gets it back.
+            if tokio::time::timeout(Duration::from_secs(1), &mut work).await.is_err() {
+                tracing::error!(job = %run.fence.id, "a run cannot be stopped");
+                shared.stuck.cancel();
+            }
+            Err(timed_out.into())
         })
     }
 }

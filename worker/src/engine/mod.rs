@@ -117,7 +117,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the worker cannot be registered.
-    pub async fn start(jobs: Jobs, deps: Deps, config: EngineConfig) -> Result<Self, entity::DbErr> {
+    pub async fn start(
+        jobs: Jobs,
+        deps: Deps,
+        config: EngineConfig,
+    ) -> Result<Self, entity::DbErr> {
         let (lease, life) = lease::LeaseThread::start(&jobs, &config).await?;
         let progress = progress::ProgressBook::default();
         let shared = Arc::new(Shared {

@@ -8,18 +8,18 @@ use std::task::{Context, Poll};
 use apalis::layers::catch_panic::{CatchPanicLayer, PanicError};
 use apalis::layers::tracing::TraceLayer;
 use apalis::prelude::*;
-use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::BackendConfig;
+use apalis_core::backend::finalize::Ephemeral;
 use entity::enums::Queue;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::Shared;
 use super::claim::claim_loop;
 use super::deadline::DeadlineLayer;
 use super::record::RecordLayer;
 use super::run::Run;
-use super::Shared;
 use crate::dispatch::Dispatch;
 
 /// Claimed runs as an apalis backend.

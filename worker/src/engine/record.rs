@@ -11,11 +11,11 @@ use entity::job::Model;
 use entity::job::end::Settle;
 use tower::{Layer, Service};
 
+use super::Shared;
 use super::context::Ended;
 use super::error::JobError;
 use super::life::RunHandle;
 use super::run::Run;
-use super::Shared;
 
 /// Wraps everything else.
 #[derive(Clone)]

@@ -27,8 +27,7 @@ pub(crate) async fn run(
         .usernames
         .into_iter()
         .map(|name| {
-            let fetch =
-                ProfileFetch { force_refresh: job.force_refresh, ..ProfileFetch::of(name) };
+            let fetch = ProfileFetch { force_refresh: job.force_refresh, ..ProfileFetch::of(name) };
             new_job(&fetch, &options)
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -119,7 +119,9 @@ async fn failure(outcome: FetchOutcome, calls: &[CallRecord], ctx: &JobContext<'
             }
         }
         FetchOutcome::AuthBroken => {
-            tracing::error!("the provider refuses our credentials: check DECODO_USERNAME and _PASSWORD");
+            tracing::error!(
+                "the provider refuses our credentials: check DECODO_USERNAME and _PASSWORD"
+            );
             JobError::fatal("auth_broken", "the provider refuses the farm's credentials")
         }
         FetchOutcome::BadShape { reason, raw } => {

@@ -12,7 +12,7 @@ fn policy() -> BreakerPolicy {
 #[test]
 fn one_broken_handle_never_cuts_the_others_off() {
     let mut breaker = Breaker::new(BreakerPolicy::default());
-    let mut fail = |breaker: &mut Breaker, handle: &str, second| {
+    let fail = |breaker: &mut Breaker, handle: &str, second| {
         let permit = breaker.try_call(at(second)).unwrap().about(handle);
         breaker.record(permit, Verdict::Failure, at(second))
     };

@@ -260,8 +260,12 @@ async fn a_cancelled_probe_frees_its_place_and_successes_close_the_circuit() {
     let replies = vec![Reply::new(500, ""), Reply::hang(), Reply::json(&envelope(user()))];
     let server = TestServer::start(replies).await;
     let mut strict = config(&server.base);
-    strict.breaker =
-        BreakerPolicy { min_handles: 1, consecutive: 1, open_for: Duration::ZERO, ..Default::default() };
+    strict.breaker = BreakerPolicy {
+        min_handles: 1,
+        consecutive: 1,
+        open_for: Duration::ZERO,
+        ..Default::default()
+    };
     let client = Decodo::new(strict).unwrap();
     fetch(&client, budget(1)).await;
     assert_eq!(client.state().state, CircuitState::HalfOpen);
