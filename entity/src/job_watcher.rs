@@ -98,6 +98,12 @@ pub async fn children<C: ConnectionTrait>(db: &C, parent: Uuid) -> Result<Vec<Uu
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
+/// Takes a parent off all its children.
+pub async fn forget_children(tx: &Tx, parent: Uuid) -> Result<(), DbErr> {
+    sql::execute(tx, "DELETE FROM job_watchers WHERE parent_id = ?", args![parent]).await?;
+    Ok(())
+}
+
 /// The users who wait for the job now: those who asked for it themselves, and those of the jobs
 /// that wait for it, up to the root.
 pub async fn users<C: ConnectionTrait>(db: &C, job: Uuid) -> Result<Vec<Uuid>, DbErr> {

@@ -368,6 +368,23 @@ fn follower_band(followers: i64) -> &'static str {
     }
 }
 
+/// The profile that a succeeded fetch was about.
+pub(crate) async fn sight_of_job(
+    state: &AppState,
+    caller: &Caller,
+    job: &Job,
+) -> Result<Option<Sight>, Problem> {
+    if Kind::parse(&job.kind) != Some(Kind::ProfileFetch) {
+        return Ok(None);
+    }
+    let fetched = job.result.clone().and_then(|r| serde_json::from_value::<ProfileFetched>(r).ok());
+    let Some(fetched) = fetched else { return Ok(None) };
+    match profile::by_id(state.db().read(), fetched.profile_id).await? {
+        Some(stored) => Sight::at(state, caller, stored).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The body that the call behind a succeeded job would have given; `None` when the stored result
 /// is that body.
 pub(crate) async fn of_job(
@@ -375,15 +392,10 @@ pub(crate) async fn of_job(
     caller: &Caller,
     job: &Job,
 ) -> Result<Option<Value>, Problem> {
-    if Kind::parse(&job.kind) != Some(Kind::ProfileFetch) {
-        return Ok(None);
+    match sight_of_job(state, caller, job).await? {
+        Some(sight) => Ok(view(state, &sight).await?.to_json()),
+        None => Ok(None),
     }
-    let fetched = job.result.clone().and_then(|r| serde_json::from_value::<ProfileFetched>(r).ok());
-    let Some(fetched) = fetched else { return Ok(None) };
-    let stored = profile::by_id(state.db().read(), fetched.profile_id).await?;
-    let Some(stored) = stored else { return Ok(None) };
-    let sight = Sight::at(state, caller, stored).await?;
-    Ok(view(state, &sight).await?.to_json())
 }
 
 /// A job that did not succeed, as the problem the call would have answered with.

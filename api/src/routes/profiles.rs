@@ -261,8 +261,12 @@ async fn fetch_and_wait(
         let at = location(enqueued.id);
         return Ok(ProfileRead::Fetching(Json(view), at, RETRY_AFTER_S.to_string()));
     }
-    // Whatever became of the fetch, something stored is better than an error; it says its age.
-    let sight = profile_body::Sight::of(state, caller, name.as_str()).await?;
+    // The provider may know the handle renamed: the job says which profile it was. Whatever
+    // became of the fetch, something stored is better than an error; it says its age.
+    let sight = match profile_body::sight_of_job(state, caller, &seen.job).await? {
+        Some(sight) => Some(sight),
+        None => Sight::of(state, caller, name.as_str()).await?,
+    };
     match sight {
         Some(sight) if sight.full() => read(state, request, &sight, "provider").await,
         _ => Err(job_problem(&seen.job)),

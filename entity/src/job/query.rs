@@ -62,7 +62,8 @@ struct Left {
     left_at: Option<Time>,
 }
 
-/// The jobs of `ids` the viewer may see, in the order of `ids`.
+/// The jobs of `ids` the viewer may see, in the order of `ids`: those they asked for, joined, or
+/// started through a parent.
 pub async fn seen<C: ConnectionTrait>(
     db: &C,
     viewer: Viewer,
@@ -72,8 +73,11 @@ pub async fn seen<C: ConnectionTrait>(
     if let Viewer::User(user) = viewer {
         let mine: Vec<Left> = sql::all(
             db,
-            "SELECT job_id, left_at FROM job_watchers WHERE user_id = ? AND job_id IN {list}",
-            args![user, list(ids)],
+            "SELECT job_id, left_at FROM job_watchers WHERE user_id = ? AND job_id IN {list} \
+             UNION ALL SELECT w.job_id, NULL FROM job_watchers w \
+             JOIN job_watchers p ON p.job_id = w.parent_id \
+             WHERE p.user_id = ? AND w.job_id IN {list}",
+            args![user, list(ids), user, list(ids)],
         )
         .await?;
         jobs.retain_mut(|job| {

@@ -39,6 +39,8 @@ pub async fn retry(tx: &Tx, id: Uuid, user: Option<Uuid>, by: &str) -> Result<Re
     match row {
         Ok(Some(job)) => {
             job_event::add(tx, id, EventKind::Retried, &format!("queued again by {by}")).await?;
+            // Children of its earlier life are not this one's.
+            job_watcher::forget_children(tx, id).await?;
             job_watcher::add(tx, &[(id, user, None)]).await?;
             Ok(Retried::Queued(Box::new(job)))
         }
