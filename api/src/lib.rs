@@ -59,9 +59,8 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
     // The page is embedded whole; the policy makes sure that nothing else is ever loaded.
     let policy = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                   img-src 'self' data:";
-    let docs = service
-        .swagger_ui()
-        .with(SetHeader::new().overriding("content-security-policy", policy));
+    let docs =
+        service.swagger_ui().with(SetHeader::new().overriding("content-security-policy", policy));
     let cors = Arc::new(state.cors.clone());
     let routes = Route::new()
         .nest("/docs", docs)

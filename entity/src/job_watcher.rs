@@ -1,5 +1,7 @@
 //! `job_watchers`: everybody who asked for a piece of work — users, and jobs that wait for it.
 
+use std::collections::BTreeSet;
+
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
@@ -15,42 +17,30 @@ struct Id {
 
 /// Adds watchers `(job, user, parent)`; one who left comes back.
 pub async fn add(tx: &Tx, watchers: &[(Uuid, Option<Uuid>, Option<Uuid>)]) -> Result<(), DbErr> {
-    for chunk in watchers.chunks(1_000) {
-        let rows = chunk
-            .iter()
-            .filter(|(_, user, parent)| user.is_some() || parent.is_some())
-            .map(|(job, user, parent)| {
-                // A parent watches as a job: its user reads the child through the parent.
-                let user = if parent.is_some() { None } else { *user };
-                args![Uuid::now_v7(), *job, user, *parent]
-            })
-            .collect::<Vec<_>>();
-        if rows.is_empty() {
-            continue;
-        }
-        for (unique, by_user) in [("user_id", true), ("parent_id", false)] {
-            let part: Vec<_> = rows
-                .iter()
-                .zip(chunk.iter().filter(|(_, user, parent)| user.is_some() || parent.is_some()))
-                .filter(|(_, (_, _, parent))| parent.is_none() == by_user)
-                .map(|(row, _)| row.clone())
-                .collect();
-            if part.is_empty() {
-                continue;
-            }
-            sql::execute(
-                tx,
-                &format!(
-                    "INSERT INTO job_watchers (id, job_id, user_id, parent_id, created_at) \
-                     SELECT column1::uuid, column2::uuid, column3::uuid, column4::uuid, {{now}} \
-                     FROM (VALUES {{rows}}) AS v WHERE true \
-                     ON CONFLICT (job_id, {unique}) WHERE {unique} IS NOT NULL \
-                     DO UPDATE SET left_at = NULL"
-                ),
-                vec![Arg::Rows(part)],
-            )
-            .await?;
-        }
+    // A parent watches as a job: its user reads the child through the parent.
+    let users = watchers.iter().filter(|(_, _, parent)| parent.is_none());
+    let users = users.filter_map(|(job, user, _)| user.map(|user| (*job, user)));
+    add_as(tx, "user_id", users.collect()).await?;
+    let parents = watchers.iter().filter_map(|(job, _, parent)| parent.map(|p| (*job, p)));
+    add_as(tx, "parent_id", parents.collect()).await
+}
+
+async fn add_as(tx: &Tx, column: &str, watchers: BTreeSet<(Uuid, Uuid)>) -> Result<(), DbErr> {
+    let rows: Vec<_> =
+        watchers.into_iter().map(|(job, who)| args![Uuid::now_v7(), job, who]).collect();
+    for chunk in rows.chunks(1_000) {
+        sql::execute(
+            tx,
+            &format!(
+                "INSERT INTO job_watchers (id, job_id, {column}, created_at) \
+                 SELECT column1::uuid, column2::uuid, column3::uuid, {{now}} \
+                 FROM (VALUES {{rows}}) AS v WHERE true \
+                 ON CONFLICT (job_id, {column}) WHERE {column} IS NOT NULL \
+                 DO UPDATE SET left_at = NULL"
+            ),
+            vec![Arg::Rows(chunk.to_vec())],
+        )
+        .await?;
     }
     Ok(())
 }
@@ -70,7 +60,8 @@ pub async fn leave(tx: &Tx, job: Uuid, leaver: Leaver) -> Result<(), DbErr> {
             text.push_str(" AND parent_id = ?");
             args.push(parent.into());
         }
-        Leaver::Operator => {}
+        // Parents stay: they wait for the end, whatever it is.
+        Leaver::Operator => text.push_str(" AND user_id IS NOT NULL"),
     }
     sql::execute(tx, &text, args).await?;
     Ok(())

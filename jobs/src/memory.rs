@@ -1,6 +1,7 @@
 //! Tickets in memory: for one machine, where API and worker share a process.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -81,7 +82,8 @@ impl TicketQueue for MemoryTickets {
         if added > 0
             && let Some(wake) = self.wake.get(&lane.queue)
         {
-            wake.notify_one();
+            // Everybody: one worker may have reserved slots only, or fewer than there are tickets.
+            wake.notify_waiters();
         }
         added
     }
@@ -89,12 +91,14 @@ impl TicketQueue for MemoryTickets {
     async fn pop(&self, queue: Queue, free: usize, reserved: usize) -> Vec<Uuid> {
         let Some(wake) = self.wake.get(&queue) else { return vec![] };
         loop {
+            // Listening starts before the look, so that a push in between is not missed.
+            let mut pushed = pin!(wake.notified());
+            pushed.as_mut().enable();
             let taken = self.take(queue, free, reserved);
             if !taken.is_empty() {
                 return taken;
             }
-            // A notification between `take` and here is kept by `Notify` as a permit.
-            wake.notified().await;
+            pushed.await;
         }
     }
 

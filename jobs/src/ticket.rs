@@ -35,7 +35,8 @@ pub trait TicketQueue: Send + Sync + 'static {
     async fn push(&self, lane: Lane, ids: &[Uuid]) -> usize;
 
     /// Waits for tickets of a queue and takes at most `free`, most urgent lane first. The last
-    /// `reserved` slots are for interactive tickets only.
+    /// `reserved` slots are for interactive tickets only. Dropped while it waits, it has taken
+    /// nothing.
     async fn pop(&self, queue: Queue, free: usize, reserved: usize) -> Vec<Uuid>;
 
     /// Tickets in a lane now.

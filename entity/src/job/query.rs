@@ -84,7 +84,9 @@ pub async fn seen<C: ConnectionTrait>(
             let Some(watch) = mine.iter().find(|w| w.job_id == job.id) else {
                 return job.user_id == Some(user);
             };
-            if let (Some(left), false) = (watch.left_at, job.state.is_done()) {
+            // Asked to stop as a whole, its real end counts; else who left does not see more.
+            let alone = job.state.is_done() && job.cancel_requested_at.is_some();
+            if let (Some(left), false) = (watch.left_at, alone) {
                 job.state = JobState::Cancelled;
                 job.finished_at = Some(left);
             }

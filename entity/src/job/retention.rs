@@ -52,7 +52,7 @@ pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
             .await?;
     gone += sql::execute(
         db,
-        "UPDATE jobs SET result = NULL WHERE id IN (SELECT id FROM jobs \
+        "UPDATE jobs SET result = NULL, version = version + 1 WHERE id IN (SELECT id FROM jobs \
          WHERE finished_at IS NOT NULL AND result IS NOT NULL AND result_expires_at < {now} \
          LIMIT ?)",
         args![limit],

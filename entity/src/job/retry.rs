@@ -39,6 +39,15 @@ pub async fn retry(tx: &Tx, id: Uuid, user: Option<Uuid>, by: &str) -> Result<Re
     match row {
         Ok(Some(job)) => {
             job_event::add(tx, id, EventKind::Retried, &format!("queued again by {by}")).await?;
+            // Parents that still wait counted it down when it ended; it is open again.
+            sql::execute(
+                tx,
+                "UPDATE jobs SET children_open = children_open + 1, version = version + 1 \
+                 WHERE state = 'running' AND worker IS NULL AND id IN (SELECT parent_id \
+                 FROM job_watchers WHERE job_id = ? AND left_at IS NULL)",
+                args![id],
+            )
+            .await?;
             // Children of its earlier life are not this one's.
             job_watcher::forget_children(tx, id).await?;
             job_watcher::add(tx, &[(id, user, None)]).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use entity::enums::Queue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use uuid::Uuid;
 
 use super::Shared;
 use super::life::{Life, RunHandle};
@@ -22,10 +23,8 @@ pub(crate) async fn claim_loop(
     // A quarter of the slots, at least one of several, is for people who wait.
     let reserved = if slots > 1 { (slots / 4).max(1) } else { 0 };
     loop {
-        let Some(mut permits) = take_slots(&shared, &free).await else { return };
-        let ids = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            ids = shared.jobs.tickets().pop(queue, permits.len(), reserved) => ids,
+        let Some((mut permits, ids)) = take_tickets(&shared, &free, queue, reserved).await else {
+            return;
         };
         let life = shared.life.borrow().clone();
         let claimed =
@@ -56,17 +55,27 @@ pub(crate) async fn claim_loop(
     }
 }
 
-/// One slot at least, and whatever else is free.
-async fn take_slots(shared: &Shared, free: &Arc<Semaphore>) -> Option<Vec<OwnedSemaphorePermit>> {
-    let first = tokio::select! {
-        () = shared.stop.cancelled() => return None,
-        slot = free.clone().acquire_owned() => slot.ok()?,
-    };
-    let mut permits = vec![first];
-    while let Ok(more) = free.clone().try_acquire_owned() {
-        permits.push(more);
+/// Waits for a free slot, then for tickets for the slots that are free by then; slots that become
+/// free meanwhile count. `None` when the worker stops.
+async fn take_tickets(
+    shared: &Shared,
+    free: &Arc<Semaphore>,
+    queue: Queue,
+    reserved: usize,
+) -> Option<(Vec<OwnedSemaphorePermit>, Vec<Uuid>)> {
+    let mut slots = vec![];
+    loop {
+        while let Ok(slot) = free.clone().try_acquire_owned() {
+            slots.push(slot);
+        }
+        tokio::select! {
+            () = shared.stop.cancelled() => return None,
+            slot = free.clone().acquire_owned() => slots.push(slot.ok()?),
+            ids = shared.jobs.tickets().pop(queue, slots.len(), reserved), if !slots.is_empty() => {
+                return Some((slots, ids));
+            }
+        }
     }
-    Some(permits)
 }
 
 /// With a lease that is over every claim comes back empty: wait for the next registration

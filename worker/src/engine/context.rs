@@ -122,7 +122,11 @@ impl<'a> JobContext<'a> {
         let output = serde_json::to_value(output)?;
         let tx = self.db().begin().await?;
         let held = end::hand_to_children(&tx, self.fence(), output, must_succeed).await?;
-        held.ok_or(JobError::FenceLost)?;
+        let held = held.ok_or(JobError::FenceLost)?;
+        if held.cancel_requested_at.is_some() {
+            // Nobody would stop the children any more; dropping the transaction takes it back.
+            return Err(JobError::Cancelled);
+        }
         let enqueued = enqueue::enqueue_many(&tx, children).await?;
         let mut distinct: Vec<_> = enqueued.iter().map(|e| e.id).collect();
         distinct.sort_unstable();

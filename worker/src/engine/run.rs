@@ -17,6 +17,9 @@ pub struct Run {
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("job", &self.job.id).field("run", &self.job.run).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("job", &self.job.id)
+            .field("run", &self.job.run)
+            .finish_non_exhaustive()
     }
 }
