@@ -153,8 +153,19 @@ pub struct JobView {
 
 /// The tag of a job's version.
 pub fn etag(job: &Model) -> String {
+    tag(job.id, job.version, job.state)
+}
+
+fn tag(id: Uuid, version: i64, state: JobState) -> String {
     // The state is part of it: one who left a shared job sees it cancelled.
-    format!("\"{}-{}-{}\"", job.id.simple(), job.version, job.state)
+    format!("\"{}-{version}-{state}\"", id.simple())
+}
+
+impl JobView {
+    /// The tag of the version this view shows.
+    pub fn etag(&self) -> String {
+        tag(self.id, self.version, self.state.into())
+    }
 }
 
 /// Builds the view; asks the database only about jobs that wait.

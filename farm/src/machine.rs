@@ -56,6 +56,26 @@ pub async fn open_database(settings: &Settings) -> Result<Db, Failure> {
     Ok(db)
 }
 
+/// Opens a database that is there already, with its tables up to date: for commands that look.
+pub async fn open_existing(settings: &Settings) -> Result<Db, Failure> {
+    if !database_exists(settings) {
+        let path = settings.data_dir.join("farm.db");
+        let hint = format!("there is no database at {}; farm up makes one", path.display());
+        return Err(Failure::new(hint));
+    }
+    let db = connect(settings).await?;
+    let pending = Migrator::get_pending_migrations(db.write()).await?;
+    if pending.is_empty() {
+        return Ok(db);
+    }
+    Err(Failure::new(format!("{} migrations are pending; run farm migrate", pending.len())))
+}
+
+/// Whether there is anything to open; a server is asked, a file is looked for.
+pub fn database_exists(settings: &Settings) -> bool {
+    !settings.is_demo() || settings.data_dir.join("farm.db").exists()
+}
+
 /// Opens the database as it is.
 pub async fn connect(settings: &Settings) -> Result<Db, Failure> {
     let opened = Db::connect(&settings.database(), settings.max_connections).await;

@@ -326,7 +326,7 @@ impl JobRoutes {
         }
         let seen = find(&state, &caller, id.0).await?;
         let view = view::job_view(&state, &seen).await?;
-        Ok(answer(202, view, view::etag(&seen.job)))
+        Ok(answer(202, view))
     }
 
     /// Your jobs

@@ -55,8 +55,8 @@ pub(crate) fn location(job: Uuid) -> String {
 }
 
 /// Shapes the answer for a job.
-pub(crate) fn answer(status: u16, view: JobView, etag: String) -> JobAnswer {
-    let location = location(view.id);
+pub(crate) fn answer(status: u16, view: JobView) -> JobAnswer {
+    let (location, etag) = (location(view.id), view.etag());
     if status == 200 {
         JobAnswer::Done(Json(view), location, etag)
     } else {
@@ -100,16 +100,13 @@ pub(crate) async fn submit<J: Job>(
     if let Some(key) = &key {
         match key.take(&tx).await? {
             Known::New => {}
-            Known::Answer(status, view) => {
-                let etag = format!("\"{}-{}\"", view.id.simple(), view.version);
-                return Ok(answer(status, *view, etag));
-            }
+            Known::Answer(status, view) => return Ok(answer(status, *view)),
             Known::Job(id) => {
                 drop(tx);
                 let seen = wait_until(state, caller.viewer(), id, Duration::ZERO, |_| true).await?;
                 let seen = seen.ok_or_else(gone)?;
                 let view = view::job_view(state, &seen).await?;
-                return Ok(answer(202, view, view::etag(&seen.job)));
+                return Ok(answer(202, view));
             }
         }
     }
@@ -130,7 +127,7 @@ pub(crate) async fn submit<J: Job>(
     if let Some(key) = &key {
         key.answered(state, status, &view).await?;
     }
-    Ok(answer(status, view, view::etag(&seen.job)))
+    Ok(answer(status, view))
 }
 
 fn gone() -> Problem {

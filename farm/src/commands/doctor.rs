@@ -33,9 +33,13 @@ impl Report {
 pub(crate) async fn run(settings: &Settings, json: bool) -> Result<(), Failure> {
     let mut report = Report::default();
     data_dir(settings, &mut report);
-    match machine::connect(settings).await {
-        Ok(db) => database(&db, &mut report).await,
-        Err(failure) => report.add(Verdict::Bad, "database", failure.0),
+    if machine::database_exists(settings) {
+        match machine::connect(settings).await {
+            Ok(db) => database(&db, &mut report).await,
+            Err(failure) => report.add(Verdict::Bad, "database", failure.0),
+        }
+    } else {
+        report.add(Verdict::Note, "database", "not made yet; farm up makes it");
     }
     provider(settings, &mut report).await;
     print(&report, json);

@@ -22,7 +22,7 @@ use crate::machine::{self, FRESH_FOR};
 /// The database behind the same views as the API. Its tickets go nowhere: the running farm sends
 /// its own within a second.
 async fn open(settings: &Settings) -> Result<AppState, Failure> {
-    let db = machine::open_database(settings).await?;
+    let db = machine::open_existing(settings).await?;
     let jobs = Jobs::new(db, Arc::new(MemoryTickets::default()));
     let issuer = Issuer::new(&settings.issuer_secret()?);
     Ok(AppState::new(jobs, issuer, api::Cors::default(), FRESH_FOR))
