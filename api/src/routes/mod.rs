@@ -1,9 +1,11 @@
 //! One file per resource: its struct, its methods, its request and response types.
 
 pub mod auth;
+mod flat_job;
 pub mod health;
 pub mod jobs;
 mod profile_body;
+mod profile_view;
 pub mod profiles;
 mod submit;
 

@@ -12,9 +12,8 @@ use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
 use uuid::Uuid;
 
-use super::profile_body::{
-    PostView, ProfileView, Sight, job_problem, post_view, refresh_link, view,
-};
+use super::profile_body::{Sight, job_problem, post_view, refresh_link, view};
+use super::profile_view::{PostView, ProfileView};
 use super::submit::{self, JobAnswer, RETRY_AFTER_S, location, options, wait_until};
 use crate::front::RequestId;
 use crate::identity::Caller;

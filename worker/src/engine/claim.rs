@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entity::enums::Queue;
+use entity::job::Model;
+use entity::job::end::Settle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use uuid::Uuid;
 
@@ -38,6 +40,10 @@ pub(crate) async fn claim_loop(
                 continue;
             }
         };
+        if shared.stop.is_cancelled() {
+            put_back(&shared, &claimed).await;
+            return;
+        }
         if claimed.is_empty() {
             wait_for_life(&shared, &life).await;
         }
@@ -46,11 +52,24 @@ pub(crate) async fn claim_loop(
             let Some(slot) = permits.pop() else { break };
             let handle = Arc::new(RunHandle::new(job.fence(), life.clone()));
             shared.runs.add(handle.clone());
+            if life.dead.is_cancelled() {
+                // The lease was lost while we claimed: the sweep over the runs missed this one.
+                handle.abandon();
+            }
             let run = Run { job, handle, slot: Arc::new(slot) };
             if let Err(refused) = runs.send(run).await {
                 shared.runs.remove(refused.0.handle.fence);
                 return;
             }
+        }
+    }
+}
+
+/// Told to stop while claiming: the attempt is given back.
+async fn put_back(shared: &Shared, claimed: &[Model]) {
+    for job in claimed {
+        if let Err(error) = shared.settle(job.fence(), &Settle::PutBack).await {
+            tracing::warn!(job = %job.id, %error, "could not be put back; it will be rescued");
         }
     }
 }
