@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use entity::idempotency::{self, IdempotencyKey};
 use entity::{Tx, clock};
-use poem::http::{HeaderMap, StatusCode};
+use poem::http::StatusCode;
 use poem_openapi::types::{ParseFromJSON, ToJSON};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -38,9 +38,8 @@ pub enum Known {
 }
 
 /// Reads `Idempotency-Key`. `what` is everything that makes the request what it is.
-pub fn key(headers: &HeaderMap, user: Uuid, what: &[&str]) -> Result<Option<Key>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().unwrap_or_default();
+pub fn key(key: Option<&str>, user: Uuid, what: &[&str]) -> Result<Option<Key>, Problem> {
+    let Some(key) = key else { return Ok(None) };
     if !(1..=255).contains(&key.len()) || !key.chars().all(|c| c.is_ascii_graphic()) {
         return Err(Problem::field(
             "Idempotency-Key",

@@ -3,6 +3,7 @@
 //! It never calls the provider, runs a model, decodes an image or writes an export inside a
 //! request. Start reading at [`app`]; a resource is one file in `routes/`.
 
+mod document;
 pub mod front;
 pub mod idempotency;
 pub mod identity;
@@ -49,13 +50,13 @@ fn service() -> Service {
 
 /// The OpenAPI document, as committed in `api/openapi.json`.
 pub fn openapi() -> String {
-    service().spec()
+    document::with_nulls(&service().spec())
 }
 
 /// The whole application.
 pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
     let service = service();
-    let document = service.spec();
+    let document = openapi();
     // The page is embedded whole; the policy makes sure that nothing else is ever loaded.
     let policy = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                   img-src 'self' data:";

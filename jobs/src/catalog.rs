@@ -109,6 +109,25 @@ mod tests {
     }
 
     #[test]
+    fn stored_payloads_keep_their_shape() {
+        // Rows written by an older version must stay readable: a change here needs a new
+        // payload_version and a decoder for the old one.
+        let handle: crate::Handle = "demo_travel".parse().unwrap();
+        let payloads = [
+            serde_json::to_value(ProfileFetch::of(handle.clone())).unwrap(),
+            serde_json::to_value(BulkProfiles { usernames: vec![handle], force_refresh: true })
+                .unwrap(),
+            serde_json::to_value(Noop::default()).unwrap(),
+        ];
+        insta::assert_json_snapshot!("payloads", payloads);
+        for (kind, payload) in Kind::ALL.iter().zip(&payloads) {
+            assert!(AnyJob::decode(kind.as_str(), payload).is_ok(), "{kind}");
+        }
+        let bare = serde_json::json!({"username": "demo_travel"});
+        assert!(AnyJob::decode("profile_fetch", &bare).is_ok(), "defaults for what is missing");
+    }
+
+    #[test]
     fn words_and_kinds_are_one_to_one() {
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Some(*kind));

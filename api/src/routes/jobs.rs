@@ -7,10 +7,9 @@ use entity::job::cancel::Leaver;
 use entity::job::query::{self, Filter, Seen};
 use entity::job::retry::Retried;
 use entity::{Time, clock};
-use poem::Request;
 use poem::http::StatusCode;
 use poem::web::Data;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde_json::Value;
@@ -117,17 +116,21 @@ impl JobRoutes {
         &self,
         state: Data<&AppState>,
         caller: Caller,
-        request: &Request,
         id: Path<Uuid>,
+        /// `wait=N`: hold the answer for up to N seconds.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        /// The tag seen last.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Header<Option<String>>,
     ) -> Result<JobRead, Problem> {
-        let wait = rules::prefer_wait(request.headers())?.unwrap_or(0);
+        let wait = rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(0);
+        let tags = if_none_match.0.as_deref();
         let first = find(&state, &caller, id.0).await?;
-        let headers = request.headers();
-        let based = headers.contains_key("if-none-match");
         let changed = |seen: &Seen| {
             seen.job.state.is_done()
-                || if based {
-                    !rules::none_match(headers, &view::etag(&seen.job))
+                || if tags.is_some() {
+                    !rules::none_match(tags, &view::etag(&seen.job))
                 } else {
                     seen.job.version > first.job.version
                 }
@@ -141,7 +144,7 @@ impl JobRoutes {
                 .ok_or_else(|| unknown(id.0))?
         };
         let etag = view::etag(&seen.job);
-        if rules::none_match(headers, &etag) {
+        if rules::none_match(tags, &etag) {
             return Ok(JobRead::NotModified(etag));
         }
         let view = view::job_view(&state, &seen).await?;

@@ -6,7 +6,7 @@ use jobs::Handle;
 use jobs::kinds::profile_fetch::ProfileFetch;
 use poem::web::Data;
 use poem::{Body, Request};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::{Binary, Json};
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
@@ -112,6 +112,7 @@ impl Profiles {
     /// fetches what is unknown, stale or not yet yours, and answers within `wait` seconds
     /// (default 8) with the profile or with the job to follow.
     #[oai(path = "/api/profile/:username", method = "get", operation_id = "get_profile")]
+    #[allow(clippy::too_many_arguments)] // one per part of the request
     async fn get(
         &self,
         state: Data<&AppState>,
@@ -122,18 +123,25 @@ impl Profiles {
         fetch: Query<Option<bool>>,
         /// Seconds to wait for a fetch, 0 to 25; `Prefer: wait=N` does the same.
         wait: Query<Option<i64>>,
+        /// `wait=N`: as the query parameter.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        /// The tag seen last.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Header<Option<String>>,
     ) -> Result<ProfileRead, Problem> {
         let name = handle(&username.0)?;
+        let tags = if_none_match.0.as_deref();
         let wait = match rules::query_wait(wait.0)? {
             Some(wait) => wait,
-            None => rules::prefer_wait(request.headers())?.unwrap_or(DEFAULT_FETCH_WAIT_S),
+            None => rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(DEFAULT_FETCH_WAIT_S),
         };
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
         if fetch.0 == Some(true) && !sight.as_ref().is_some_and(|s| s.full() && !s.stale) {
-            return fetch_and_wait(&state, &caller, request, name, wait).await;
+            return fetch_and_wait(&state, &caller, request, name, wait, tags).await;
         }
         let sight = sight.ok_or_else(|| not_fetched(&name))?;
-        read(&state, request, &sight, "database").await
+        read(&state, tags, &sight, "database").await
     }
 
     /// Posts of a creator
@@ -183,19 +191,26 @@ impl Profiles {
         method = "post",
         operation_id = "refresh_profile"
     )]
+    #[allow(clippy::too_many_arguments)] // one per part of the request
     async fn refresh(
         &self,
         state: Data<&AppState>,
         caller: Caller,
         request: &Request,
         username: Path<String>,
+        /// `wait=N`: hold the answer for up to N seconds.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        /// A repeat with the same key gets the same answer, for 24 h.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Header<Option<String>>,
         body: Json<Option<RefreshOptions>>,
     ) -> Result<JobAnswer, Problem> {
         let name = handle(&username.0)?;
-        let wait = rules::prefer_wait(request.headers())?.unwrap_or(0);
+        let wait = rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(0);
         let include_posts = body.0.and_then(|body| body.include_posts).unwrap_or(true);
         let what = ["POST", "refresh", name.as_str(), if include_posts { "posts" } else { "bare" }];
-        let key = idempotency::key(request.headers(), caller.id(), &what)?;
+        let key = idempotency::key(idempotency_key.0.as_deref(), caller.id(), &what)?;
         // Forcing is only needed past something fresh. Otherwise all who wait for a provider
         // call about this handle share one job.
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
@@ -225,12 +240,12 @@ fn not_fetched(name: &Handle) -> Problem {
 
 async fn read(
     state: &AppState,
-    request: &Request,
+    tags: Option<&str>,
     sight: &Sight,
     source: &str,
 ) -> Result<ProfileRead, Problem> {
     let etag = sight.etag();
-    if rules::none_match(request.headers(), &etag) {
+    if rules::none_match(tags, &etag) {
         return Ok(ProfileRead::NotModified(etag));
     }
     let view = view(state, sight).await?;
@@ -245,6 +260,7 @@ async fn fetch_and_wait(
     request: &Request,
     name: Handle,
     wait_s: u64,
+    tags: Option<&str>,
 ) -> Result<ProfileRead, Problem> {
     let options = options(caller, &request_id(request), request.headers());
     let job = ProfileFetch::of(name.clone());
@@ -267,7 +283,7 @@ async fn fetch_and_wait(
         None => Sight::of(state, caller, name.as_str()).await?,
     };
     match sight {
-        Some(sight) if sight.full() => read(state, request, &sight, "provider").await,
+        Some(sight) if sight.full() => read(state, tags, &sight, "provider").await,
         _ => Err(job_problem(&seen.job)),
     }
 }
