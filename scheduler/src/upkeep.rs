@@ -116,14 +116,8 @@ impl Upkeep {
                 }
             }
         }
-        if hungry.is_empty() {
-            return Ok(());
-        }
-        let due = query::due(self.jobs.db().read(), LANE_CAPACITY as u64).await?;
-        let tickets = due
-            .iter()
-            .map(|due| (due.id, due.queue.as_str(), due.priority))
-            .filter(|(_, queue, priority)| hungry.contains(&(queue, *priority)));
+        let due = query::due(self.jobs.db().read(), &hungry, LANE_CAPACITY as u64).await?;
+        let tickets = due.iter().map(|due| (due.id, due.queue.as_str(), due.priority));
         self.jobs.push(tickets).await;
         Ok(())
     }

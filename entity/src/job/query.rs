@@ -225,25 +225,41 @@ pub struct Due {
     pub priority: Priority,
 }
 
-/// The next due rows of every lane, at most `per_lane` each: round-robin over users (each user's
+/// The next due rows of these lanes, at most `per_lane` each: round-robin over users (each user's
 /// oldest first), of queues that are not paused and kinds that a live worker announced.
-pub async fn due<C: ConnectionTrait>(db: &C, per_lane: u64) -> Result<Vec<Due>, DbErr> {
+pub async fn due<C: ConnectionTrait>(
+    db: &C,
+    lanes: &[(&str, Priority)],
+    per_lane: u64,
+) -> Result<Vec<Due>, DbErr> {
+    if lanes.is_empty() {
+        return Ok(vec![]);
+    }
+    // One condition per lane: each is a range of the index of due rows.
+    let wanted = vec!["(queue = ? AND priority = ?)"; lanes.len()].join(" OR ");
+    let mut args: Vec<Arg> = vec![];
+    for (queue, priority) in lanes {
+        args.extend(args![*queue, *priority as i16]);
+    }
+    args.extend(args![per_lane as i64, per_lane as i64]);
     sql::all(
         db,
-        "SELECT id, queue, priority FROM ( \
+        &format!(
+            "SELECT id, queue, priority FROM ( \
            SELECT id, queue, priority, turn, run_at, row_number() OVER \
              (PARTITION BY queue, priority ORDER BY turn, run_at, id) AS place FROM ( \
                SELECT id, queue, priority, run_at, row_number() OVER \
                  (PARTITION BY queue, priority, user_id ORDER BY run_at, id) AS turn \
-               FROM jobs WHERE state IN ('queued', 'retrying') AND run_at <= {now} \
-                 AND (deadline_at IS NULL OR deadline_at > {now}) \
+               FROM jobs WHERE state IN ('queued', 'retrying') AND ({wanted}) \
+                 AND run_at <= {{now}} AND (deadline_at IS NULL OR deadline_at > {{now}}) \
                  AND NOT EXISTS (SELECT 1 FROM queue_controls c WHERE c.queue = jobs.queue \
                    AND c.paused_at IS NOT NULL) \
                  AND EXISTS (SELECT 1 FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
-                   WHERE k.kind = jobs.kind AND w.lease_until > {now} AND NOT w.draining) \
+                   WHERE k.kind = jobs.kind AND w.lease_until > {{now}} AND NOT w.draining) \
              ) AS turns WHERE turn <= ? \
-         ) AS places WHERE place <= ? ORDER BY queue, priority, place",
-        args![per_lane as i64, per_lane as i64],
+         ) AS places WHERE place <= ? ORDER BY queue, priority, place"
+        ),
+        args,
     )
     .await
 }
