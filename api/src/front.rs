@@ -76,6 +76,9 @@ async fn answer(
     }
     request.set_data(RequestId(id.to_owned()));
     match routes.call(request).await {
+        Ok(response) if response.extensions().get::<Panicked>().is_some() => {
+            Problem::respond(&Problem::internal().into(), id)
+        }
         Ok(response) => response,
         Err(error) => Problem::respond(&error, id),
     }
@@ -158,6 +161,12 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
+/// Marks the answer of a handler that panicked, so that it gets the request's id.
+#[derive(Clone, Copy, Debug)]
+struct Panicked;
+
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    Problem::internal().into_response()
+    let mut response = Problem::internal().into_response();
+    response.extensions_mut().insert(Panicked);
+    response
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use entity::idempotency::{self, IdempotencyKey};
 use entity::{Tx, clock};
-use poem::http::StatusCode;
+use poem::http::{HeaderMap, StatusCode};
 use poem_openapi::types::{ParseFromJSON, ToJSON};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -38,8 +38,10 @@ pub enum Known {
 }
 
 /// Reads `Idempotency-Key`. `what` is everything that makes the request what it is.
-pub fn key(key: Option<&str>, user: Uuid, what: &[&str]) -> Result<Option<Key>, Problem> {
-    let Some(key) = key else { return Ok(None) };
+pub fn key(headers: &HeaderMap, user: Uuid, what: &[&str]) -> Result<Option<Key>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    // Raw, because a key that is no text must be refused, not passed over.
+    let key = key.to_str().unwrap_or_default();
     if !(1..=255).contains(&key.len()) || !key.chars().all(|c| c.is_ascii_graphic()) {
         return Err(Problem::field(
             "Idempotency-Key",

@@ -3,6 +3,7 @@
 //! It never calls the provider, runs a model, decodes an image or writes an export inside a
 //! request. Start reading at [`app`]; a resource is one file in `routes/`.
 
+mod body;
 mod document;
 pub mod front;
 pub mod idempotency;
@@ -72,11 +73,11 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
 }
 
 fn openapi_endpoint(document: String) -> impl Endpoint<Output = Response> + 'static {
-    poem::endpoint::make_sync(move |request| {
+    poem::endpoint::make_sync(move |request| -> poem::Result<Response> {
         if request.method() == poem::http::Method::GET {
-            Response::builder().content_type("application/json").body(document.clone())
+            Ok(Response::builder().content_type("application/json").body(document.clone()))
         } else {
-            Problem::method_not_allowed().into_response()
+            Err(Problem::method_not_allowed().into())
         }
     })
 }

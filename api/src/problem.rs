@@ -142,13 +142,17 @@ impl Problem {
             return problem.clone();
         }
         if let Some(e) = error.downcast_ref::<ParseParamError>() {
+            // Typed path parameters are ids; the router calls them param0, param1, ….
+            if e.name.starts_with("param") {
+                return Self::field("id", "must be a UUID");
+            }
             return Self::field(e.name, &e.reason);
         }
         if let Some(e) = error.downcast_ref::<ParsePathError>() {
             return Self::field(e.name, &e.reason);
         }
         if let Some(e) = error.downcast_ref::<ParseRequestPayloadError>() {
-            return Self::body(&e.reason);
+            return Self::body("body", &e.reason);
         }
         if error.is::<ParseQueryError>() || error.is::<PoemPathError>() {
             return Self::field("url", error);
@@ -182,16 +186,11 @@ impl Problem {
         Self::internal()
     }
 
-    fn body(reason: &str) -> Self {
-        // poem-openapi writes: failed to parse "Type_field": why (occurred while parsing "Type")
-        let field = reason
-            .split("failed to parse \"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next())
-            .filter(|name| name.chars().next().is_some_and(char::is_lowercase))
-            .unwrap_or("body");
-        Self::new(StatusCode::BAD_REQUEST, "invalid_body", format!("body: {reason}"))
-            .with("field", field)
+    /// A body that cannot be read, naming the field and the rule.
+    pub fn body(field: &str, rule: impl std::fmt::Display) -> Self {
+        let what = if field == "body" { String::new() } else { format!("{field}: ") };
+        let detail = format!("body: {what}{rule}");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_body", detail).with("field", field)
     }
 
     fn read_body(error: &ReadBodyError) -> Self {

@@ -10,7 +10,7 @@ use crate::time::Time;
 /// How long a grant from a search lasts, in milliseconds: 30 days.
 pub const GRANT_MS: i64 = 30 * 24 * 3_600_000;
 
-/// Grants every user access, or renews the grant they have.
+/// Grants every user access, or renews the grant they have. Accounts that are gone are passed over.
 pub async fn grant<C: ConnectionTrait>(db: &C, users: &[Uuid], profile: Uuid) -> Result<(), DbErr> {
     if users.is_empty() {
         return Ok(());
@@ -25,7 +25,8 @@ pub async fn grant<C: ConnectionTrait>(db: &C, users: &[Uuid], profile: Uuid) ->
         &format!(
             "INSERT INTO user_profile_access (id, user_id, profile_id, granted_at, expires_at) \
              SELECT column1::uuid, column2::uuid, column3::uuid, {{now}}, {until} \
-             FROM (VALUES {{rows}}) AS v WHERE true ON CONFLICT (user_id, profile_id) \
+             FROM (VALUES {{rows}}) AS v \
+             WHERE EXISTS (SELECT 1 FROM users u WHERE u.id = column2::uuid) ON CONFLICT (user_id, profile_id) \
              DO UPDATE SET granted_at = excluded.granted_at, expires_at = excluded.expires_at"
         ),
         vec![Arg::Rows(rows)],

@@ -2,7 +2,7 @@
 //! co-authors stands in the timeline of each of them.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{DbErr, FromQueryResult, QueryOrder, QuerySelect};
 
 use crate::args;
@@ -271,15 +271,13 @@ pub async fn page<C: ConnectionTrait>(
     after: Option<Cursor>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let taken = "COALESCE(taken_at_timestamp, 0)";
+    let taken = || Expr::cust("COALESCE(taken_at_timestamp, 0)");
     let mut query = Entity::find().filter(Column::ProfileId.eq(profile));
     if let Some(Cursor { taken_at, id }) = after {
-        query = query.filter(Expr::cust_with_values(
-            format!("({taken} < $1 OR ({taken} = $2 AND id < $3))"),
-            [Value::from(taken_at), Value::from(taken_at), Value::from(id)],
-        ));
+        let later = taken().eq(taken_at).and(Column::Id.lt(id));
+        query = query.filter(taken().lt(taken_at).or(later));
     }
-    query.order_by_desc(Expr::cust(taken)).order_by_desc(Column::Id).limit(limit).all(db).await
+    query.order_by_desc(taken()).order_by_desc(Column::Id).limit(limit).all(db).await
 }
 
 /// How many posts of a profile are stored.

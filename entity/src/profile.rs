@@ -80,6 +80,8 @@ pub struct Model {
     pub refresh_count: i32,
     /// When it was fetched.
     pub last_refreshed: Time,
+    /// When its posts were fetched; null when they never were.
+    pub posts_refreshed_at: Option<Time>,
     /// When it was first stored.
     pub created_at: Time,
     /// Last change.
@@ -114,6 +116,7 @@ pub struct NewProfile {
     pub data_quality_score: f64,
     pub category: Option<String>,
     pub instagram_business_category: Option<String>,
+    pub with_posts: bool,
     pub raw_data: Json,
 }
 
@@ -174,13 +177,15 @@ pub async fn upsert(tx: &Tx, new: &NewProfile) -> Result<Model, DbErr> {
         }
     };
     let updates: Vec<String> = COLUMNS.iter().map(|column| set(column)).collect();
+    let posts_at = if new.with_posts { "{now}" } else { "NULL" };
     let template = format!(
         "INSERT INTO profiles (id, username, {}, partial, data_quality_score, raw_data, \
-         refresh_count, last_refreshed, created_at, updated_at) \
-         VALUES (?, ?, {}, ?, ?, ?, 1, {{now}}, {{now}}, {{now}}) \
+         refresh_count, last_refreshed, posts_refreshed_at, created_at, updated_at) \
+         VALUES (?, ?, {}, ?, ?, ?, 1, {{now}}, {posts_at}, {{now}}, {{now}}) \
          ON CONFLICT (username) DO UPDATE SET {}, partial = excluded.partial, \
          data_quality_score = excluded.data_quality_score, raw_data = excluded.raw_data, \
          refresh_count = profiles.refresh_count + 1, last_refreshed = excluded.last_refreshed, \
+         posts_refreshed_at = COALESCE(excluded.posts_refreshed_at, profiles.posts_refreshed_at), \
          updated_at = excluded.updated_at RETURNING *",
         COLUMNS.join(", "),
         vec!["?"; COLUMNS.len()].join(", "),

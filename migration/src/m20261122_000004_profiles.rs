@@ -42,6 +42,7 @@ const UP: &[&str] = &[
         ai_profile_analyzed_at {ts},
         refresh_count {int} NOT NULL,
         last_refreshed {ts} NOT NULL,
+        posts_refreshed_at {ts},
         created_at {ts} NOT NULL,
         updated_at {ts} NOT NULL,
         raw_data {json} NOT NULL,

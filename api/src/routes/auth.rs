@@ -8,6 +8,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
+use crate::body::JsonBody;
 use crate::identity::ACCESS_TTL_S;
 use crate::password;
 use crate::problem::Problem;
@@ -69,7 +70,7 @@ impl Auth {
     async fn login(
         &self,
         state: Data<&AppState>,
-        body: Json<Login>,
+        body: JsonBody<Login>,
     ) -> Result<Json<Session>, Problem> {
         let Login { email, password } = body.0;
         let found = user::by_email(state.db().read(), &email).await?;

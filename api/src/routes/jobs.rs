@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::flat_job::{self, FlatJob};
 use super::profile_body;
 use super::submit::{self, RETRY_AFTER_S, answer, wait_until};
+use crate::body::JsonBody;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::query as rules;
@@ -295,7 +296,7 @@ impl JobRoutes {
         &self,
         state: Data<&AppState>,
         caller: Caller,
-        body: Json<BatchGet>,
+        body: JsonBody<BatchGet>,
     ) -> Result<Json<Batch>, Problem> {
         let mut ids = vec![];
         for id in &body.0.ids {

@@ -4,7 +4,7 @@
 use entity::job::Model as Job;
 use entity::{Time, access, clock, post, profile, related_profile};
 use jobs::Kind;
-use jobs::kinds::profile_fetch::ProfileFetched;
+use jobs::kinds::profile_fetch::{FetchSource, ProfileFetched};
 use poem::http::StatusCode;
 use poem_openapi::types::ToJSON;
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub(crate) struct Sight {
     pub(crate) until: Option<Time>,
     pub(crate) age_ms: i64,
     pub(crate) stale: bool,
+    /// Its posts were never fetched, or longer ago than the profile may be old.
+    pub(crate) posts_stale: bool,
     pub(crate) admin: bool,
 }
 
@@ -47,9 +49,12 @@ impl Sight {
     ) -> Result<Self, Problem> {
         let db = state.db().read();
         let until = access::until(db, caller.id(), profile.id).await?;
-        let age_ms = clock::now(db).await?.millis_since(profile.last_refreshed);
-        let stale = age_ms >= state.fresh_for.as_millis() as i64;
-        Ok(Self { profile, until, age_ms, stale, admin: caller.0.role.is_admin() })
+        let now = clock::now(db).await?;
+        let limit = state.fresh_for.as_millis() as i64;
+        let age_ms = now.millis_since(profile.last_refreshed);
+        let posts_stale = profile.posts_refreshed_at.is_none_or(|at| now.millis_since(at) >= limit);
+        let admin = caller.0.role.is_admin();
+        Ok(Self { stale: age_ms >= limit, profile, until, age_ms, posts_stale, admin })
     }
 
     pub(crate) fn full(&self) -> bool {
@@ -239,19 +244,19 @@ fn follower_band(followers: i64) -> &'static str {
     }
 }
 
-/// The profile that a succeeded fetch was about.
+/// The profile that a succeeded fetch was about, and where the answer came from.
 pub(crate) async fn sight_of_job(
     state: &AppState,
     caller: &Caller,
     job: &Job,
-) -> Result<Option<Sight>, Problem> {
+) -> Result<Option<(Sight, FetchSource)>, Problem> {
     if Kind::parse(&job.kind) != Some(Kind::ProfileFetch) {
         return Ok(None);
     }
     let fetched = job.result.clone().and_then(|r| serde_json::from_value::<ProfileFetched>(r).ok());
     let Some(fetched) = fetched else { return Ok(None) };
     match profile::by_id(state.db().read(), fetched.profile_id).await? {
-        Some(stored) => Sight::at(state, caller, stored).await.map(Some),
+        Some(stored) => Ok(Some((Sight::at(state, caller, stored).await?, fetched.source))),
         None => Ok(None),
     }
 }
@@ -264,7 +269,7 @@ pub(crate) async fn of_job(
     job: &Job,
 ) -> Result<Option<Value>, Problem> {
     match sight_of_job(state, caller, job).await? {
-        Some(sight) => Ok(view(state, &sight).await?.to_json()),
+        Some((sight, _)) => Ok(view(state, &sight).await?.to_json()),
         None => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 use entity::post::{self, Cursor};
 use futures_util::stream;
 use jobs::Handle;
-use jobs::kinds::profile_fetch::ProfileFetch;
+use jobs::kinds::profile_fetch::{FetchSource, ProfileFetch};
 use poem::web::Data;
 use poem::{Body, Request};
 use poem_openapi::param::{Header, Path, Query};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::profile_body::{Sight, job_problem, post_view, refresh_link, view};
 use super::profile_view::{PostView, ProfileView};
 use super::submit::{self, JobAnswer, RETRY_AFTER_S, location, options, wait_until};
+use crate::body::JsonBody;
 use crate::front::RequestId;
 use crate::identity::Caller;
 use crate::problem::Problem;
@@ -137,7 +138,8 @@ impl Profiles {
             None => rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(DEFAULT_FETCH_WAIT_S),
         };
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
-        if fetch.0 == Some(true) && !sight.as_ref().is_some_and(|s| s.full() && !s.stale) {
+        let fresh = |s: &Sight| s.full() && !s.stale && !s.posts_stale;
+        if fetch.0 == Some(true) && !sight.as_ref().is_some_and(fresh) {
             return fetch_and_wait(&state, &caller, request, name, wait, tags).await;
         }
         let sight = sight.ok_or_else(|| not_fetched(&name))?;
@@ -203,14 +205,14 @@ impl Profiles {
         prefer: Header<Option<String>>,
         /// A repeat with the same key gets the same answer, for 24 h.
         #[oai(name = "Idempotency-Key")]
-        idempotency_key: Header<Option<String>>,
-        body: Json<Option<RefreshOptions>>,
+        _idempotency_key: Header<Option<String>>, // documented here, read raw below
+        body: JsonBody<Option<RefreshOptions>>,
     ) -> Result<JobAnswer, Problem> {
         let name = handle(&username.0)?;
         let wait = rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(0);
         let include_posts = body.0.and_then(|body| body.include_posts).unwrap_or(true);
         let what = ["POST", "refresh", name.as_str(), if include_posts { "posts" } else { "bare" }];
-        let key = idempotency::key(idempotency_key.0.as_deref(), caller.id(), &what)?;
+        let key = idempotency::key(request.headers(), caller.id(), &what)?;
         // Forcing is only needed past something fresh. Otherwise all who wait for a provider
         // call about this handle share one job.
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
@@ -278,12 +280,13 @@ async fn fetch_and_wait(
     }
     // The provider may know the handle renamed: the job says which profile it was. Whatever
     // became of the fetch, something stored is better than an error; it says its age.
-    let sight = match profile_body::sight_of_job(state, caller, &seen.job).await? {
-        Some(sight) => Some(sight),
-        None => Sight::of(state, caller, name.as_str()).await?,
+    let (sight, source) = match profile_body::sight_of_job(state, caller, &seen.job).await? {
+        Some((sight, FetchSource::Fetched)) => (Some(sight), "provider"),
+        Some((sight, FetchSource::Fresh)) => (Some(sight), "database"),
+        None => (Sight::of(state, caller, name.as_str()).await?, "database"),
     };
     match sight {
-        Some(sight) if sight.full() => read(state, tags, &sight, "provider").await,
+        Some(sight) if sight.full() => read(state, tags, &sight, source).await,
         _ => Err(job_problem(&seen.job)),
     }
 }

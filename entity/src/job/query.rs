@@ -168,33 +168,37 @@ pub async fn page<C: ConnectionTrait>(
     filter: &Filter,
     limit: u64,
 ) -> Result<Vec<Uuid>, DbErr> {
-    let mut text = String::from("SELECT id FROM jobs WHERE ");
     let mut args: Vec<Arg> = vec![];
-    match viewer {
+    // The state is the one this viewer sees, as in `seen`.
+    let (mut text, state) = match viewer {
         Viewer::User(user) => {
-            text.push_str("id IN (SELECT job_id FROM job_watchers WHERE user_id = ?)");
             args.push(user.into());
+            let mine = "SELECT j.id AS id FROM jobs j JOIN job_watchers w ON w.job_id = j.id \
+                 WHERE w.user_id = ?";
+            let state = "CASE WHEN w.left_at IS NOT NULL AND (j.finished_at IS NULL \
+                 OR j.cancel_requested_at IS NULL) THEN 'cancelled' ELSE j.state END = ?";
+            (mine.to_owned(), state)
         }
-        Viewer::Admin => text.push_str("true"),
-    }
+        Viewer::Admin => ("SELECT j.id AS id FROM jobs j WHERE true".to_owned(), "j.state = ?"),
+    };
     let mut also = |condition: &str, arg: Arg| {
         text.push_str(" AND ");
         text.push_str(condition);
         args.push(arg);
     };
     if let Some(kind) = &filter.kind {
-        also("kind = ?", kind.clone().into());
+        also("j.kind = ?", kind.clone().into());
     }
-    if let Some(state) = filter.state {
-        also("state = ?", state.as_str().into());
+    if let Some(wanted) = filter.state {
+        also(state, wanted.as_str().into());
     }
     if let Some(since) = filter.since {
-        also("created_at >= ?", sql::at(since));
+        also("j.created_at >= ?", sql::at(since));
     }
     if let Some(before) = filter.before {
-        also("id < ?", before.into());
+        also("j.id < ?", before.into());
     }
-    text.push_str(" ORDER BY id DESC LIMIT ?");
+    text.push_str(" ORDER BY j.id DESC LIMIT ?");
     args.push((limit as i64).into());
     let rows: Vec<Id> = sql::all(db, &text, args).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())

@@ -6,7 +6,7 @@
 
 use entity::job::progress;
 use entity::job_event::{self, EventKind};
-use entity::{access, clock, job_watcher, post, profile, related_profile};
+use entity::{Time, access, clock, job_watcher, post, profile, related_profile};
 use jobs::kinds::profile_fetch::{FetchSource, FetchedAs, ProfileFetch, ProfileFetched};
 use serde_json::Value;
 
@@ -43,9 +43,11 @@ async fn fresh_profile(
     let Some(stored) = profile::by_username(db, job.username.as_str()).await? else {
         return Ok(None);
     };
-    let age = clock::now(db).await?.millis_since(stored.last_refreshed);
-    let fresh = age < ctx.deps().fresh_for.as_millis() as i64 && !stored.partial;
-    Ok(fresh.then_some(stored))
+    let now = clock::now(db).await?;
+    let limit = ctx.deps().fresh_for.as_millis() as i64;
+    let young = |at: Time| now.millis_since(at) < limit;
+    let posts = !job.include_posts || stored.posts_refreshed_at.is_some_and(young);
+    Ok((young(stored.last_refreshed) && posts && !stored.partial).then_some(stored))
 }
 
 /// What is stored is young enough: only the grants are new.
@@ -144,7 +146,7 @@ async fn store(
     ctx: &JobContext<'_>,
 ) -> Result<Done<ProfileFetched>, JobError> {
     let posts = if job.include_posts { profile_rows::posts(&found) } else { vec![] };
-    let row = profile_rows::profile(&found);
+    let row = profile_rows::profile(&found, job.include_posts);
     let related = profile_rows::related(&found);
     let mut output = ProfileFetched {
         profile_id: uuid::Uuid::nil(),

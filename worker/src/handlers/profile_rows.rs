@@ -66,7 +66,7 @@ fn new_post(post: &FetchedPost, followers: Option<i64>) -> NewPost {
 }
 
 /// The profile of an answer.
-pub(crate) fn profile(found: &FetchedProfile) -> NewProfile {
+pub(crate) fn profile(found: &FetchedProfile, with_posts: bool) -> NewProfile {
     NewProfile {
         username: found.username.clone(),
         instagram_user_id: found.instagram_user_id.clone(),
@@ -86,6 +86,7 @@ pub(crate) fn profile(found: &FetchedProfile) -> NewProfile {
         data_quality_score: data_quality_score(filled_fields(&found.raw), PROFILE_FIELDS),
         category: found.category.clone(),
         instagram_business_category: found.instagram_business_category.clone(),
+        with_posts,
         raw_data: found.raw.clone(),
     }
 }

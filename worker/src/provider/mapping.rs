@@ -15,23 +15,15 @@ pub const MAX_POSTS: usize = 200;
 /// Most related profiles kept of one answer.
 pub const MAX_RELATED: usize = 15;
 
-/// Keys of which at least one makes an object a user.
-const USER_KEYS: [&str; 10] = [
-    "id",
-    "username",
-    "full_name",
-    "biography",
-    "edge_followed_by",
-    "follower_count",
-    "edge_owner_to_timeline_media",
-    "profile_pic_url",
-    "is_private",
-    "is_verified",
-];
-
-/// True when `user` is an object with at least one known user field.
+/// True when `user` says who or what it is in a form that can be read: a handle, an id, a name, a
+/// biography, or how many follow. Known keys with unreadable values make no user.
 pub fn is_user(user: &Value) -> bool {
-    user.is_object() && USER_KEYS.iter().any(|key| user.get(key).is_some_and(|v| !v.is_null()))
+    user.get("username").and_then(Value::as_str).and_then(handle).is_some()
+        || identifier(user.get("id")).is_some()
+        || display(user.get("full_name"), 500).is_some()
+        || display(user.get("biography"), TEXT_CHARS).is_some()
+        || edge_count(user, "edge_followed_by").is_some()
+        || count(user.get("follower_count")).is_some()
 }
 
 /// Maps a user object. `queried` is the handle asked for; it stands in for an absent username
