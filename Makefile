@@ -32,7 +32,7 @@ lint: setup ## Check formatting, clippy, api/openapi.json and the dependencies
 	@diff -u api/openapi.json $(TARGET)/openapi.json \
 		|| { echo "api/openapi.json is not what the code says: run make openapi" >&2; exit 1; }
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny@$(CARGO_DENY_VERSION)
-	cargo deny --locked check bans licenses sources
+	cargo deny --locked --log-level error check bans licenses sources
 
 openapi: setup ## Write api/openapi.json from the code
 	@mkdir -p $(TARGET)

@@ -4,7 +4,7 @@ use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromJSON, Type};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::problem::Problem;
 
@@ -48,40 +48,47 @@ impl<T: ParseFromJSON> ParsePayload for JsonBody<T> {
 
 poem_openapi::impl_apirequest_for_payload!(JsonBody<T>, T: ParseFromJSON);
 
-/// The parser says what it expected but not always where: the field without which it would say
-/// something else is the one it stumbled over.
+/// The parser says what it expected and what it found, but not always where.
 fn refusal<T: ParseFromJSON>(value: &Value, message: &str) -> Problem {
     let rule = message.split(" (occurred while parsing").next().unwrap_or(message);
-    if value.is_null() && T::IS_REQUIRED {
-        return Problem::body("body", "must be a JSON object; it is missing");
-    }
     let Value::Object(fields) = value else {
-        return Problem::body("body", "must be a JSON object");
+        let what = if value.is_null() { "; it is missing" } else { "" };
+        return Problem::body("body", format!("must be a JSON object{what}"));
     };
-    let culprit = fields.keys().find(|name| {
-        let mut without = fields.clone();
-        without.remove(*name);
-        T::parse_from_json(Some(Value::Object(without)))
-            .map_or_else(|error| error.into_message() != message, |_| true)
-    });
-    match culprit {
-        Some(name) => Problem::body(name, rule),
-        None => Problem::body(missing::<T>(fields, message).unwrap_or("body"), rule),
+    // Unknown fields and broken limits are named in backticks.
+    let named = rule.split('`').nth(1);
+    if let Some(name) = named.filter(|n| fields.contains_key(*n) || rule.contains("field")) {
+        let rule = rule.split_once(": ").map_or(rule, |(_, rule)| rule);
+        return Problem::body(name, rule);
+    }
+    if let Some(name) = required::<T>().into_iter().find(|name| is_missing(fields, name)) {
+        return Problem::body(name, "is required");
+    }
+    let found = rule.split_once(", found ").map(|(_, found)| found.trim_end_matches('.'));
+    let holds = |value: &Value| found.is_some_and(|found| holds(value, found));
+    match fields.iter().find(|(_, value)| holds(value)) {
+        Some((name, _)) => Problem::body(name, rule),
+        // One field leaves no doubt.
+        None if fields.len() == 1 => {
+            Problem::body(fields.keys().next().map_or("body", String::as_str), rule)
+        }
+        None => Problem::body("body", rule),
     }
 }
 
-/// With no field to blame, a field is missing: the one whose presence changes what is said.
-fn missing<T: ParseFromJSON>(
-    fields: &serde_json::Map<String, Value>,
-    message: &str,
-) -> Option<&'static str> {
-    required::<T>().into_iter().find(|name| {
-        let mut with = fields.clone();
-        // Present and wrong: the parser then says another thing, about this field.
-        with.insert((*name).to_owned(), Value::Object(serde_json::Map::new()));
-        T::parse_from_json(Some(Value::Object(with)))
-            .map_or_else(|error| error.into_message() != message, |_| true)
-    })
+fn is_missing(fields: &Map<String, Value>, name: &str) -> bool {
+    fields.get(name).is_none_or(Value::is_null)
+}
+
+/// Whether this is the value the parser printed, or has it inside.
+fn holds(value: &Value, found: &str) -> bool {
+    let printed = value.to_string();
+    printed == found
+        || match value {
+            Value::Array(items) => items.iter().any(|item| holds(item, found)),
+            Value::Object(fields) => fields.values().any(|value| holds(value, found)),
+            _ => false,
+        }
 }
 
 fn required<T: Type>() -> Vec<&'static str> {

@@ -142,13 +142,13 @@ impl Problem {
             return problem.clone();
         }
         if let Some(e) = error.downcast_ref::<ParseParamError>() {
+            return Self::field(e.name, &e.reason);
+        }
+        if let Some(e) = error.downcast_ref::<ParsePathError>() {
             // Typed path parameters are ids; the router calls them param0, param1, ….
             if e.name.starts_with("param") {
                 return Self::field("id", "must be a UUID");
             }
-            return Self::field(e.name, &e.reason);
-        }
-        if let Some(e) = error.downcast_ref::<ParsePathError>() {
             return Self::field(e.name, &e.reason);
         }
         if let Some(e) = error.downcast_ref::<ParseRequestPayloadError>() {

@@ -1,1 +1,211 @@
-//! Stories about real farm processes.
+//! The real program, killed and stopped as an operator's machine would: nothing is lost, nothing
+//! happens twice.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use entity::enums::Queue;
+use entity::{Db, effect, sql};
+use jobs::kinds::noop::Noop;
+use jobs::memory::MemoryTickets;
+use jobs::submit::new_job;
+use jobs::{Jobs, Options};
+use tempfile::TempDir;
+use tests::eventually;
+
+/// The program, built from what this test was built from: when it is missing or older than the
+/// test itself, cargo is asked (and finds nothing to do, if nothing changed).
+#[allow(clippy::disallowed_methods)] // the build that runs the test, not a setting of the farm
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/process");
+    let program = profile.join("farm");
+    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    if changed(&program) < changed(&test) {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let mut build = Command::new(cargo);
+        // Together with this package, so that both agree on features and share what is built.
+        build.args(["build", "--locked", "--package", "farm", "--package", "tests"]);
+        build.arg("--target-dir");
+        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        // What cargo says of this test would make build scripts that look at it (ring's) run again,
+        // and half the workspace be built anew, here and in the next build outside.
+        for (name, _) in std::env::vars() {
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(name);
+            }
+        }
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "the farm cannot be built");
+    }
+    program
+}
+
+/// `farm up` in a process of its own; killed when dropped.
+struct Farm {
+    child: Child,
+    /// Where its API answers.
+    url: String,
+}
+
+impl Farm {
+    fn up(program: &Path, data: &Path, workers: u8) -> Self {
+        let mut child = Command::new(program)
+            .args(["up", "--workers", &workers.to_string()])
+            .env_remove("DATABASE_URL")
+            .env("FARM_DATA_DIR", data)
+            .env("FARM_HTTP_ADDR", "127.0.0.1:0")
+            .env("FARM_LEASE_SECONDS", "2")
+            .env("RUST_LOG", "error")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the farm starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let docs = lines.find_map(|line| {
+            line.unwrap().trim().strip_prefix("docs").map(|url| url.trim().to_owned())
+        });
+        // Whatever else it says must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let docs = docs.expect("it says where it is");
+        let url = docs.strip_suffix("/docs").unwrap().to_owned();
+        Self { child, url }
+    }
+
+    /// `kill -9`.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// `kill -TERM`; waits for its end.
+    fn stop(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The farm's own database, opened beside it.
+struct Beside {
+    jobs: Jobs,
+}
+
+impl Beside {
+    async fn open(data: &Path) -> Self {
+        let url = format!("sqlite://{}?mode=rw", data.join("farm.db").display());
+        let db = Db::connect(&url, 2).await.unwrap();
+        Self { jobs: Jobs::new(db, Arc::new(MemoryTickets::default())) }
+    }
+
+    /// Stores jobs without a word to the farm: its upkeep finds them.
+    async fn submit(&self, count: usize, ms: u64) {
+        let noop = Noop { ms, effects: true, ..Noop::default() };
+        let fetch = Options { queue: Some(Queue::Fetch), ..Options::default() };
+        let new = vec![new_job(&noop, &fetch).unwrap(); count];
+        self.jobs.submit_many(&new).await.unwrap();
+    }
+
+    async fn count(&self, of: &str) -> i64 {
+        let select = format!("SELECT count(*) AS n FROM {of}");
+        let rows = sql::rows(self.jobs.db().read(), &select, vec![]).await.unwrap();
+        rows[0].try_get("", "n").unwrap()
+    }
+
+    async fn until(&self, of: &str, at_least: i64) {
+        eventually(&format!("{at_least} {of}"), || async {
+            (self.count(of).await >= at_least).then_some(())
+        })
+        .await;
+    }
+
+    /// Every job ended well, with one effect each, and the tables agree with themselves.
+    async fn all_well(&self, count: i64) {
+        assert_eq!(self.count("jobs WHERE state = 'succeeded'").await, count);
+        assert_eq!(self.count("jobs WHERE state <> 'succeeded'").await, 0);
+        assert_eq!(self.count("noop_effects").await, count);
+        let twice = effect::counts(self.jobs.db().read(), 1).await.unwrap();
+        assert!(twice.is_empty(), "effects that took place twice: {twice:?}");
+        let latest = "noop_effects e JOIN jobs j ON j.id = e.job_id AND j.run = e.run";
+        assert_eq!(self.count(latest).await, count, "an effect is the latest run's");
+        let findings = entity::job::integrity::inspect(self.jobs.db().read()).await.unwrap();
+        assert!(findings.is_clean(), "{findings:?}");
+    }
+}
+
+const SUCCEEDED: &str = "jobs WHERE state = 'succeeded'";
+const RUNNING: &str = "jobs WHERE state = 'running'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_farm_that_is_killed_again_and_again_does_everything_once() {
+    const JOBS: i64 = 500;
+    let (program, data) = (program(), TempDir::new().unwrap());
+    let began = Instant::now();
+    let mut farm = Farm::up(&program, data.path(), 4);
+    let beside = Beside::open(data.path()).await;
+    beside.submit(JOBS as usize, 300).await;
+    for done in [20, 150, 320] {
+        beside.until(SUCCEEDED, done).await;
+        beside.until(RUNNING, 5).await;
+        farm.kill();
+        farm = Farm::up(&program, data.path(), 4);
+    }
+    beside.until(SUCCEEDED, JOBS).await;
+    beside.all_well(JOBS).await;
+    let lost = beside.count("jobs WHERE lost > 0").await;
+    assert!(lost > 0, "a kill in the middle of it costs somebody a run");
+    let status = farm.stop();
+    assert!(status.success(), "{status}");
+    println!(
+        "{JOBS} jobs, 3 kills, {lost} of them in mid-run, {JOBS} effects, {:.1} s",
+        began.elapsed().as_secs_f32()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_farm_that_is_asked_to_stop_finishes_what_it_runs() {
+    let (program, data) = (program(), TempDir::new().unwrap());
+    let farm = Farm::up(&program, data.path(), 1);
+    let beside = Beside::open(data.path()).await;
+    beside.submit(20, 1_000).await;
+    beside.until(RUNNING, 5).await;
+    let asked = Instant::now();
+    let status = farm.stop();
+    assert!(status.success(), "{status}");
+    assert!(asked.elapsed() < Duration::from_secs(25), "within its grace");
+    let ended = beside.count(SUCCEEDED).await;
+    assert!(ended >= 5, "what ran has ended");
+    assert_eq!(beside.count("jobs WHERE state = 'queued' AND run = 0").await, 20 - ended);
+    assert_eq!(beside.count("workers").await, 0, "it signed off");
+    // The next one goes on where it stopped.
+    let farm = Farm::up(&program, data.path(), 1);
+    beside.until(SUCCEEDED, 20).await;
+    beside.all_well(20).await;
+    assert_eq!(beside.count("jobs WHERE lost > 0 OR run > 1").await, 0);
+    assert!(farm.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_farm_answers_where_it_says_it_does() {
+    let (program, data) = (program(), TempDir::new().unwrap());
+    let farm = Farm::up(&program, data.path(), 1);
+    let live = reqwest::Url::parse(&format!("{}/livez", farm.url)).unwrap();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let answer = client.get(live).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
+    assert!(farm.stop().success());
+}

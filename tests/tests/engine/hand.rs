@@ -3,21 +3,20 @@
 
 use entity::job::{Model, claim};
 use entity::worker::{self, NewWorker};
-use entity::{args, sql};
+use entity::{Db, args, sql};
 use jobs::Kind;
-use tests::System;
 use uuid::Uuid;
 
 pub struct Hand<'a> {
-    system: &'a System,
+    db: &'a Db,
     pub id: Uuid,
 }
 
 impl<'a> Hand<'a> {
     /// Registers with an hour's lease and every kind.
-    pub async fn of(system: &'a System) -> Self {
+    pub async fn of(db: &'a Db) -> Self {
         let id = Uuid::now_v7();
-        let tx = system.db().begin().await.unwrap();
+        let tx = db.begin().await.unwrap();
         let new = NewWorker {
             id,
             host: "by hand",
@@ -28,13 +27,12 @@ impl<'a> Hand<'a> {
         };
         worker::register(&tx, &new).await.unwrap();
         tx.commit().await.unwrap();
-        Self { system, id }
+        Self { db, id }
     }
 
     /// Claims what can be claimed of these.
     pub async fn claim(&self, ids: &[Uuid]) -> Vec<Model> {
-        let db = self.system.db().write();
-        claim::claim(db, self.id, ids, &Kind::words()).await.unwrap()
+        claim::claim(self.db.write(), self.id, ids, &Kind::words()).await.unwrap()
     }
 
     /// Claims a job that must be there for the taking.
@@ -45,11 +43,11 @@ impl<'a> Hand<'a> {
     /// Its lease is over, as if it had been killed and ten seconds had passed.
     pub async fn die(&self) {
         let over = "UPDATE workers SET lease_until = {now-?} WHERE id = ?";
-        sql::execute(self.system.db().write(), over, args![1_i64, self.id]).await.unwrap();
+        sql::execute(self.db.write(), over, args![1_i64, self.id]).await.unwrap();
     }
 
     /// Goes without leaving anything behind.
     pub async fn sign_off(self) {
-        worker::remove(self.system.db().write(), self.id).await.unwrap();
+        worker::remove(self.db.write(), self.id).await.unwrap();
     }
 }

@@ -58,10 +58,8 @@ async fn every_idle_worker_takes_its_share_of_a_batch() {
     let system = System::builder().workers(2).without_upkeep().start().await;
     submit_many(&system, &endless(), 12, &Options::default()).await;
     // Two workers of eight slots, two of them reserved.
-    eventually("all twelve run", || async {
-        (system.count(RUNNING).await == 12).then_some(())
-    })
-    .await;
+    eventually("all twelve run", || async { (system.count(RUNNING).await == 12).then_some(()) })
+        .await;
     cancel_open_jobs(&system).await;
     system.end().await;
 }
@@ -153,11 +151,11 @@ async fn a_paused_queue_starts_nothing_until_it_is_resumed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_take_turns_within_a_lane() {
     let system = System::builder().workers(0).without_upkeep().start().await;
-    let hand = Hand::of(&system).await;
+    let hand = Hand::of(system.db()).await;
     let (many, few) = (Uuid::now_v7(), Uuid::now_v7());
     let first = submit_many(&system, &Noop::default(), 30, &of_user(many)).await;
     let second = submit_many(&system, &Noop::default(), 2, &of_user(few)).await;
-    let due = query::due(system.db().read(), 10).await.unwrap();
+    let due = query::due(system.db().read(), &all_lanes(), 10).await.unwrap();
     let order: Vec<Uuid> = due.iter().map(|due| due.id).collect();
     assert_eq!(order.len(), 10, "no more than asked for");
     assert_eq!(order[..4], [first[0], second[0], first[1], second[1]]);
@@ -165,7 +163,7 @@ async fn users_take_turns_within_a_lane() {
     // Lanes do not stand in each other's way.
     let bulk = Options { priority: Some(Priority::Bulk), ..of_user(few) };
     let bulk = submit_many(&system, &Noop::default(), 1, &bulk).await;
-    let due = query::due(system.db().read(), 10).await.unwrap();
+    let due = query::due(system.db().read(), &all_lanes(), 10).await.unwrap();
     assert_eq!(due.len(), 11);
     assert_eq!((due[10].id, due[10].priority), (bulk[0], Priority::Bulk));
     hand.sign_off().await;
@@ -216,7 +214,7 @@ async fn a_delayed_job_gets_no_ticket_before_its_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_misses_its_deadline_fails_and_says_so() {
     let system = System::builder().workers(0).without_upkeep().start().await;
-    let hand = Hand::of(&system).await;
+    let hand = Hand::of(system.db()).await;
     let deadline = entity::Time(system.now().await.0 + 60_000);
     let options = Options { deadline_at: Some(deadline), ..Options::default() };
     let late = system.jobs.submit(&Noop::default(), &options).await.unwrap();
@@ -224,7 +222,7 @@ async fn a_job_that_misses_its_deadline_fails_and_says_so() {
     let run = hand.take(on_time.id).await;
     system.advance(Duration::from_secs(61)).await;
     assert!(hand.claim(&[late.id]).await.is_empty(), "too late to start");
-    assert!(query::due(system.db().read(), 10).await.unwrap().is_empty());
+    assert!(query::due(system.db().read(), &all_lanes(), 10).await.unwrap().is_empty());
     system.upkeep.fail_overdue().await.unwrap();
     let late = system.job(late.id).await;
     assert_eq!(late.state, JobState::Failed);
@@ -247,4 +245,12 @@ async fn without_a_worker_jobs_only_wait() {
     system.add_worker().await;
     assert_eq!(system.finish(job.id).await.state, JobState::Succeeded);
     system.end().await;
+}
+
+/// Every lane there is.
+fn all_lanes() -> Vec<(&'static str, entity::enums::Priority)> {
+    let queues = entity::enums::Queue::ALL.iter();
+    queues
+        .flat_map(|queue| entity::enums::Priority::ALL.map(|priority| (queue.as_str(), priority)))
+        .collect()
 }

@@ -1,6 +1,16 @@
 //! What the engine promises about jobs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cancel;
+mod children;
+mod fence;
 mod hand;
+mod keys;
 mod lanes;
 mod lifecycle;
+mod outcomes;
+mod progress;
+mod rescue;
+mod retention;
+mod shutdown;
+mod state_machine;

@@ -48,6 +48,13 @@ pub async fn fetched(system: &System, client: &Client, handle: &str) -> Value {
     client.get(&job(id, "")).await.expect(200).json
 }
 
+/// A token of a user that is good for so many seconds, which may lie in the past.
+pub async fn token(system: &System, user: &str, ttl_s: i64) -> String {
+    // The secret of every `System`.
+    let issuer = api::Issuer::new(b"a secret for tests, thirty-two bytes");
+    issuer.sign(&system.user(user).await, ttl_s).unwrap()
+}
+
 /// Fails unless a refusal is a problem a client can print, and a 403 keeps the user signed in.
 #[track_caller]
 pub fn check_refusal(answer: &Answer) {
@@ -133,10 +140,9 @@ impl Mask {
                 let next = self.ids.len() + 1;
                 format!("[id {}]", self.ids.entry(id).or_insert(next))
             }
-            Err(_) => part.split_once("127.0.0.1:").map_or_else(
-                || part.to_owned(),
-                |(before, _)| format!("{before}[provider]"),
-            ),
+            Err(_) => part
+                .split_once("127.0.0.1:")
+                .map_or_else(|| part.to_owned(), |(before, _)| format!("{before}[provider]")),
         });
         parts.collect::<Vec<_>>().join("/")
     }

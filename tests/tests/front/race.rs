@@ -6,7 +6,7 @@ use farm::demo::Scripted;
 use tests::{Client, System};
 use uuid::Uuid;
 
-use crate::common::{id_of, job, posts, profile, refresh};
+use crate::common::{fetched, id_of, job, posts, profile, refresh};
 
 async fn watchers(system: &System) -> i64 {
     system.count("SELECT count(*) AS n FROM job_watchers WHERE left_at IS NULL").await
@@ -34,7 +34,8 @@ async fn two_users_at_once_cost_one_provider_call() {
     let slow = Scripted::Delay(Duration::from_millis(700), Box::new(Scripted::Profile));
     system.demo.script("somebody.new", vec![slow]);
     let waiting = dana.with("prefer", "wait=20");
-    let (path, fetch) = (refresh("somebody.new"), format!("{}?fetch=true", profile("somebody.new")));
+    let (path, fetch) =
+        (refresh("somebody.new"), format!("{}?fetch=true", profile("somebody.new")));
     let (refreshed, shown) = tokio::join!(waiting.post(&path), emil.get(&fetch));
     let id = id_of(&refreshed.expect(200).json);
     assert_eq!(shown.expect(200).json["access"], "full");
@@ -43,6 +44,22 @@ async fn two_users_at_once_cost_one_provider_call() {
     for client in [&dana, &emil] {
         can_read_everything(client, "somebody.new", id).await;
     }
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_refreshes_of_something_fresh_cost_one_call_more() {
+    let system = System::start().await;
+    let dana = system.as_user("dana").await;
+    let emil = system.as_user("emil").await;
+    fetched(&system, &dana, "somebody.new").await;
+    let slow = Scripted::Delay(Duration::from_millis(700), Box::new(Scripted::Profile));
+    system.demo.script("somebody.new", vec![slow]);
+    let (dana, emil) = (dana.with("prefer", "wait=20"), emil.with("prefer", "wait=20"));
+    let path = refresh("somebody.new");
+    let (hers, his) = tokio::join!(dana.post(&path), emil.post(&path));
+    assert_eq!(id_of(&hers.expect(200).json), id_of(&his.expect(200).json));
+    assert_eq!(system.demo.calls_for("somebody.new"), 2);
     system.end().await;
 }
 

@@ -1,0 +1,151 @@
+//! What the API says of itself.
+
+use std::collections::BTreeSet;
+
+use poem::http::Method;
+use serde_json::{Value, json};
+use tests::System;
+
+fn document() -> Value {
+    serde_json::from_str(&api::openapi()).unwrap()
+}
+
+/// Every operation: method, path, itself.
+fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
+    let mut all = vec![];
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            all.push((method.to_uppercase().parse().unwrap(), path.clone(), operation));
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_the_committed_one() {
+    let system = System::builder().workers(0).start().await;
+    let served = system.api().get("/openapi.json").await.expect(200);
+    assert!(served.header("content-type").unwrap().starts_with("application/json"));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../api/openapi.json");
+    let committed = std::fs::read_to_string(path).expect("api/openapi.json: run `make openapi`");
+    let committed: Value = serde_json::from_str(&committed).unwrap();
+    assert!(served.json == committed, "api/openapi.json is old: run `make openapi`");
+    assert!(served.json["openapi"].as_str().unwrap().starts_with("3."));
+    system.end().await;
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own_a_tag_and_a_summary() {
+    let document = document();
+    let mut names = BTreeSet::new();
+    for (method, path, operation) in operations(&document) {
+        let name = operation["operationId"].as_str().unwrap_or_default();
+        assert!(!name.is_empty(), "{method} {path} has no operation id");
+        assert!(names.insert(name), "{name} twice");
+        assert!(operation["tags"].as_array().is_some_and(|t| !t.is_empty()), "{name} has no tag");
+        assert!(operation["summary"].as_str().is_some_and(|s| !s.is_empty()), "{name}: summary");
+    }
+    assert!(names.len() >= 12, "{names:?}");
+}
+
+#[test]
+fn everything_but_probes_and_sign_in_wants_a_bearer_token() {
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let public = ["/livez", "/readyz", "/api/v1/auth/login"].contains(&path.as_str());
+        let secured = operation["security"].as_array().is_some_and(|s| !s.is_empty());
+        assert_eq!(secured, !public, "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_operation_is_there_and_none_lets_strangers_in() {
+    let system = System::builder().workers(0).start().await;
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let id = uuid::Uuid::now_v7().to_string();
+        let real = path.replace("{username}", "somebody").replace("{id}", &id);
+        assert!(!real.contains('{'), "a new parameter in {path}: name a value for it here");
+        let body = (method == Method::POST).then(|| "{}".to_owned());
+        let answer = system.api().send(method.clone(), &real, body).await;
+        let status = answer.status.as_u16();
+        if operation["security"].as_array().is_some_and(|s| !s.is_empty()) {
+            assert_eq!(status, 401, "{method} {real}: {}", answer.text);
+        } else {
+            assert!(![404, 405].contains(&status), "{method} {real}: {}", answer.text);
+        }
+    }
+    system.end().await;
+}
+
+fn could_be(literal: &str, template: &str) -> bool {
+    let (literal, template): (Vec<_>, Vec<_>) =
+        (literal.split('/').collect(), template.split('/').collect());
+    literal.len() == template.len()
+        && literal.iter().zip(&template).all(|(l, t)| l == t || t.starts_with('{'))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn literal_paths_win_over_parameters() {
+    let system = System::builder().workers(0).start().await;
+    let dana = system.as_user("dana").await;
+    let document = document();
+    let paths: BTreeSet<String> = operations(&document).into_iter().map(|(_, p, _)| p).collect();
+    let mut pairs = vec![];
+    for literal in paths.iter().filter(|path| !path.contains('{')) {
+        for template in paths.iter().filter(|path| path.contains('{')) {
+            if could_be(literal, template) {
+                pairs.push((literal.as_str(), template.as_str()));
+            }
+        }
+    }
+    // A new pair gets a line here and a request below.
+    assert_eq!(pairs, [("/api/v1/jobs/batch-get", "/api/v1/jobs/{id}")]);
+    let answer = dana.post_json("/api/v1/jobs/batch-get", json!({ "ids": [] })).await.expect(200);
+    assert_eq!(answer.json["missing"], json!([]));
+    system.end().await;
+}
+
+/// Every value of an attribute that makes a browser load something.
+fn loaded(html: &str) -> Vec<String> {
+    let mut found = vec![];
+    for (at, _) in html.match_indices('<') {
+        let tag: String = html[at..].chars().take_while(|c| *c != '>').take(2_000).collect();
+        let name = tag[1..].split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let name = name.to_ascii_lowercase();
+        if !["script", "link", "img", "iframe", "style", "base"].contains(&name.as_str()) {
+            continue;
+        }
+        for attribute in ["src=", "href="] {
+            if let Some((_, value)) = tag.split_once(attribute) {
+                found.push(value.trim_matches(['"', '\'']).chars().take(200).collect());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_docs_come_from_here_and_from_nowhere_else() {
+    let system = System::builder().workers(0).start().await;
+    let docs = system.api().get("/docs").await.expect(200);
+    assert!(docs.header("content-type").unwrap().starts_with("text/html"));
+    let text = &docs.text;
+    assert!(text.contains("get_profile"), "the document is in the page");
+    // The page itself, without what stands inside its scripts.
+    let mut page = String::new();
+    let mut rest = text.as_str();
+    while let Some(start) = rest.find("<script") {
+        let open = rest[start..].find('>').map_or(rest.len(), |end| start + end + 1);
+        page.push_str(&rest[..open]);
+        rest = rest[open..].find("</script>").map_or("", |end| &rest[open + end..]);
+    }
+    page.push_str(rest);
+    for address in loaded(&page) {
+        assert!(!address.contains("//"), "the docs load {address}");
+    }
+    for host in ["fonts.googleapis.com", "cdn.jsdelivr.net", "unpkg.com", "fonts.gstatic.com"] {
+        assert!(!page.contains(host), "{host}");
+    }
+    system.end().await;
+}
