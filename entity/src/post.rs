@@ -244,9 +244,11 @@ pub async fn upsert(tx: &Tx, profile: Uuid, posts: &[NewPost], partial: bool) ->
             updates.join(", "),
         )
     };
-    for chunk in posts.chunks(CHUNK) {
+    // Answers come newest first and ids grow: inserted from the end, posts without a time keep
+    // the answer's order when they are read back.
+    for chunk in posts.rchunks(CHUNK) {
         let mut values: Vec<Arg> = Vec::with_capacity(chunk.len() * 40);
-        for post in chunk {
+        for post in chunk.iter().rev() {
             values.extend(args![Uuid::now_v7(), profile, post.shortcode.clone()]);
             values.extend(post.values());
         }

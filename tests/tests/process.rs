@@ -84,11 +84,34 @@ impl Farm {
         self.child.wait().unwrap();
     }
 
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
     /// `kill -TERM`; waits for its end.
     fn stop(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         self.child.wait().unwrap()
+    }
+
+    /// `kill -STOP` in the middle of runs, and not while it holds the database's write lock:
+    /// nobody could take over then.
+    async fn freeze(&self, beside: &Beside) {
+        loop {
+            beside.until(RUNNING, 5).await;
+            self.signal("-STOP");
+            let lock = tokio::time::timeout(Duration::from_millis(300), beside.jobs.db().begin());
+            let free = match lock.await {
+                Ok(Ok(tx)) => tx.rollback().await.is_ok(),
+                _ => false,
+            };
+            if free && beside.count(RUNNING).await >= 5 {
+                return;
+            }
+            self.signal("-CONT");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
@@ -158,20 +181,28 @@ async fn a_farm_that_is_killed_again_and_again_does_everything_once() {
     let mut farm = Farm::up(&program, data.path(), 4);
     let beside = Beside::open(data.path()).await;
     beside.submit(JOBS as usize, 300).await;
-    for done in [20, 150, 320] {
+    for done in [20, 150, 300] {
         beside.until(SUCCEEDED, done).await;
         beside.until(RUNNING, 5).await;
         farm.kill();
         farm = Farm::up(&program, data.path(), 4);
     }
+    // Frozen through its lease while another takes its jobs over, then woken: its runs try to end
+    // jobs that are somebody else's by now. Here the fence is all that stands between the two.
+    farm.freeze(&beside).await;
+    let heir = Farm::up(&program, data.path(), 4);
     beside.until(SUCCEEDED, JOBS).await;
+    farm.signal("-CONT");
+    beside.until("workers WHERE lease_until > (SELECT ms FROM farm_now)", 8).await;
     beside.all_well(JOBS).await;
     let lost = beside.count("jobs WHERE lost > 0").await;
     assert!(lost > 0, "a kill in the middle of it costs somebody a run");
-    let status = farm.stop();
-    assert!(status.success(), "{status}");
+    for farm in [farm, heir] {
+        let status = farm.stop();
+        assert!(status.success(), "{status}");
+    }
     println!(
-        "{JOBS} jobs, 3 kills, {lost} of them in mid-run, {JOBS} effects, {:.1} s",
+        "{JOBS} jobs, 3 kills and a freeze, {lost} of them in mid-run, {JOBS} effects, {:.1} s",
         began.elapsed().as_secs_f32()
     );
 }

@@ -16,12 +16,13 @@ use crate::common::{fetched, id_of, job, profile};
 /// Longest text that is shown as it is.
 const SHORT: usize = 24;
 
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "id",
     "profile_id",
     "created_at",
     "updated_at",
     "last_refreshed",
+    "posts_refreshed_at",
     "discovered_at",
     "ai_profile_analyzed_at",
     "ai_analyzed_at",
