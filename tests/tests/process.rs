@@ -56,12 +56,16 @@ struct Farm {
 
 impl Farm {
     fn up(program: &Path, data: &Path, workers: u8) -> Self {
+        Self::up_with_lease(program, data, workers, 2)
+    }
+
+    fn up_with_lease(program: &Path, data: &Path, workers: u8, seconds: u32) -> Self {
         let mut child = Command::new(program)
             .args(["up", "--workers", &workers.to_string()])
             .env_remove("DATABASE_URL")
             .env("FARM_DATA_DIR", data)
             .env("FARM_HTTP_ADDR", "127.0.0.1:0")
-            .env("FARM_LEASE_SECONDS", "2")
+            .env("FARM_LEASE_SECONDS", seconds.to_string())
             .env("RUST_LOG", "error")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -181,19 +185,24 @@ async fn a_farm_that_is_killed_again_and_again_does_everything_once() {
     let mut farm = Farm::up(&program, data.path(), 4);
     let beside = Beside::open(data.path()).await;
     beside.submit(JOBS as usize, 300).await;
-    for done in [20, 150, 300] {
+    for (done, lease) in [(20, 2), (150, 2), (300, 20)] {
         beside.until(SUCCEEDED, done).await;
         beside.until(RUNNING, 5).await;
         farm.kill();
-        farm = Farm::up(&program, data.path(), 4);
+        farm = Farm::up_with_lease(&program, data.path(), 4, lease);
     }
-    // Frozen through its lease while another takes its jobs over, then woken: its runs try to end
-    // jobs that are somebody else's by now. Here the fence is all that stands between the two.
+    // Frozen and taken for dead while another takes its jobs over, then woken: its runs end before
+    // it notices (it renews every six seconds), and those jobs are somebody else's by now. Here
+    // the fence is all that stands between the two.
     farm.freeze(&beside).await;
+    let mine = beside.count(RUNNING).await;
+    let forget = "DELETE FROM workers";
+    sql::execute(beside.jobs.db().write(), forget, vec![]).await.unwrap();
     let heir = Farm::up(&program, data.path(), 4);
     beside.until(SUCCEEDED, JOBS).await;
     farm.signal("-CONT");
     beside.until("workers WHERE lease_until > (SELECT ms FROM farm_now)", 8).await;
+    assert!(mine >= 5, "it was frozen in the middle of something");
     beside.all_well(JOBS).await;
     let lost = beside.count("jobs WHERE lost > 0").await;
     assert!(lost > 0, "a kill in the middle of it costs somebody a run");
