@@ -49,6 +49,10 @@ pub async fn by_id<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>
 
 /// The user of an e-mail address, in any case.
 pub async fn by_email<C: ConnectionTrait>(db: &C, email: &str) -> Result<Option<Model>, DbErr> {
+    if email.contains('\0') {
+        // No stored text holds one, and Postgres refuses the question.
+        return Ok(None);
+    }
     Entity::find().filter(Column::Email.eq(email.trim().to_lowercase())).one(db).await
 }
 

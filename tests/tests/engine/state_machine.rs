@@ -341,18 +341,15 @@ impl<'a> World<'a> {
         let tx = self.db.begin().await.unwrap();
         let stored = enqueue::enqueue_many(&tx, &[new]).await.unwrap().remove(0);
         tx.commit().await.unwrap();
-        match self.open(key) {
-            Some(open) => {
-                let job = &mut self.jobs[open];
-                assert_eq!((stored.id, stored.created), (job.id, false), "joins the open job");
-                job.version += 1;
-                job.asked_to_stop = false;
-                job.watchers.insert(user);
-            }
-            None => {
-                assert!(stored.created);
-                self.jobs.push(Job::new(stored.id, key, user, deadline));
-            }
+        if let Some(open) = self.open(key) {
+            let job = &mut self.jobs[open];
+            assert_eq!((stored.id, stored.created), (job.id, false), "joins the open job");
+            job.version += 1;
+            job.asked_to_stop = false;
+            job.watchers.insert(user);
+        } else {
+            assert!(stored.created);
+            self.jobs.push(Job::new(stored.id, key, user, deadline));
         }
     }
 
