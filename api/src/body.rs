@@ -55,9 +55,9 @@ fn refusal<T: ParseFromJSON>(value: &Value, message: &str) -> Problem {
         let what = if value.is_null() { "; it is missing" } else { "" };
         return Problem::body("body", format!("must be a JSON object{what}"));
     };
-    // Unknown fields and broken limits are named in backticks.
-    let named = rule.split('`').nth(1);
-    if let Some(name) = named.filter(|n| fields.contains_key(*n) || rule.contains("field")) {
+    // Unknown fields and broken limits are named in backticks after the word.
+    let named = rule.split_once("field `").and_then(|(_, rest)| rest.split('`').next());
+    if let Some(name) = named {
         let rule = rule.split_once(": ").map_or(rule, |(_, rule)| rule);
         return Problem::body(name, rule);
     }

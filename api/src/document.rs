@@ -1,17 +1,87 @@
-//! What the generated OpenAPI document leaves out: which fields may be null.
+//! What the generated OpenAPI document leaves out: which fields may be null, and the rules of
+//! parameters that handlers check themselves.
 
+use poem::http::Method;
 use serde_json::{Map, Value, json};
 
-/// Marks every optional field of every schema as nullable: unknown values are null here, never
-/// left out, and generated clients must know.
-pub(crate) fn with_nulls(document: &str) -> String {
+/// Marks every optional field of every schema as nullable (unknown values are null here, never
+/// left out, and generated clients must know), and adds the rules of the parameters.
+pub(crate) fn complete(document: &str) -> String {
     let Ok(mut parsed) = serde_json::from_str::<Value>(document) else {
         return document.to_owned();
     };
     if let Some(Value::Object(schemas)) = parsed.pointer_mut("/components/schemas") {
         schemas.values_mut().for_each(mark);
     }
+    let operations = parsed["paths"].as_object_mut().into_iter().flat_map(|paths| {
+        paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut)
+    });
+    for operation in operations {
+        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            let rules = rules(parameter["name"].as_str().unwrap_or_default());
+            if let (Value::Object(rules), Some(schema)) =
+                (rules, parameter["schema"].as_object_mut())
+            {
+                schema.extend(rules);
+            }
+        }
+    }
     serde_json::to_string_pretty(&parsed).unwrap_or_else(|_| document.to_owned())
+}
+
+/// The rules of a parameter, as the handlers apply them.
+fn rules(name: &str) -> Value {
+    match name {
+        "username" => json!({
+            "minLength": 1,
+            "maxLength": 31,
+            "pattern": "^@?[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$",
+        }),
+        "limit" => json!({ "minimum": 1, "maximum": crate::query::MAX_PAGE }),
+        "wait" => json!({ "minimum": 0, "maximum": crate::query::MAX_WAIT_S }),
+        "since" => json!({ "format": "date-time" }),
+        "kind" => json!({ "enum": jobs::Kind::words() }),
+        "Prefer" => json!({ "pattern": "^wait=[0-9]{1,2}$" }),
+        "Idempotency-Key" => json!({ "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),
+        _ => Value::Null,
+    }
+}
+
+/// The methods of every path, for answers that must name them.
+#[derive(Clone, Debug)]
+pub(crate) struct Methods(Vec<(Vec<String>, String)>);
+
+impl Methods {
+    /// Reads them from the document.
+    pub(crate) fn of(document: &str) -> Self {
+        let parsed: Value = serde_json::from_str(document).unwrap_or_default();
+        let paths = parsed["paths"].as_object().into_iter().flatten();
+        let paths = paths.map(|(path, operations)| {
+            let names = operations.as_object().into_iter().flat_map(Map::keys);
+            let mut allow: Vec<String> = names.map(|name| name.to_uppercase()).collect();
+            allow.push(Method::OPTIONS.to_string());
+            (segments(path), allow.join(", "))
+        });
+        Self(paths.collect())
+    }
+
+    /// The `Allow` header of a path; literal paths win over those with parameters.
+    pub(crate) fn allow(&self, path: &str) -> &str {
+        let asked = segments(path);
+        let fits = |template: &&(Vec<String>, String)| {
+            template.0.len() == asked.len()
+                && template.0.iter().zip(&asked).all(|(t, a)| t.starts_with('{') || t == a)
+        };
+        let parameters = |template: &&(Vec<String>, String)| {
+            template.0.iter().filter(|t| t.starts_with('{')).count()
+        };
+        let best = self.0.iter().filter(fits).min_by_key(parameters);
+        best.map_or("GET, OPTIONS", |(_, allow)| allow)
+    }
+}
+
+fn segments(path: &str) -> Vec<String> {
+    path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 fn mark(schema: &mut Value) {
@@ -45,13 +115,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_names_its_methods_and_the_literal_one_wins() {
+        let document = json!({"paths": {
+            "/jobs/{id}": {"get": {}}, "/jobs/batch-get": {"post": {}}, "/jobs": {"get": {}},
+        }});
+        let methods = Methods::of(&document.to_string());
+        assert_eq!(methods.allow("/jobs/7"), "GET, OPTIONS");
+        assert_eq!(methods.allow("/jobs/batch-get/"), "POST, OPTIONS");
+        assert_eq!(methods.allow("/openapi.json"), "GET, OPTIONS");
+    }
+
+    #[test]
     fn optional_fields_may_be_null_and_required_ones_may_not() {
         let document = json!({"components": {"schemas": {"A": {
             "required": ["id"],
             "properties": {"id": {"type": "string"}, "name": {"type": "string"},
                 "b": {"$ref": "#/components/schemas/B"}, "any": {}},
         }}}});
-        let marked: Value = serde_json::from_str(&with_nulls(&document.to_string())).unwrap();
+        let marked: Value = serde_json::from_str(&complete(&document.to_string())).unwrap();
         let properties = &marked["components"]["schemas"]["A"]["properties"];
         assert_eq!(properties["id"].get("nullable"), None);
         assert_eq!(properties["name"]["nullable"], true);

@@ -10,6 +10,7 @@ use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::document::Methods;
 use crate::problem::Problem;
 use crate::state::Cors;
 
@@ -31,15 +32,20 @@ const EXPOSED: &str = "ETag, Location, Retry-After, Preference-Applied, X-Reques
 pub struct RequestId(pub String);
 
 /// Wraps the routes.
-pub fn front<E>(routes: E, cors: Arc<Cors>) -> impl Endpoint<Output = Response> + 'static
+pub(crate) fn front<E>(
+    routes: E,
+    cors: Arc<Cors>,
+    methods: Methods,
+) -> impl Endpoint<Output = Response> + 'static
 where
     E: Endpoint + 'static,
     E::Output: IntoResponse,
 {
     let panics = CatchPanic::new().with_handler(panicked);
+    let methods = Arc::new(methods);
     let routes: Arc<BoxEndpoint<'static, Response>> = Arc::new(routes.with(panics).boxed());
     poem::endpoint::make(move |request: Request| {
-        let (routes, cors) = (routes.clone(), cors.clone());
+        let (routes, cors, methods) = (routes.clone(), cors.clone(), methods.clone());
         async move {
             let started = Instant::now();
             let id = request_id(request.headers());
@@ -50,12 +56,17 @@ where
                 http.method = %request.method(),
                 http.path = %request.uri().path(),
             );
+            let path = request.uri().path().to_owned();
             let mut response = if is_preflight(&request) {
                 Response::builder().status(StatusCode::NO_CONTENT).finish()
             } else {
                 answer(routes.as_ref(), request, &id).instrument(span).await
             };
+            let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
             let headers = response.headers_mut();
+            if refused {
+                set(headers, "allow", methods.allow(&path));
+            }
             cors_headers(headers, origin);
             set(headers, "x-request-id", &id);
             let millis = started.elapsed().as_micros() as f64 / 1_000.0;

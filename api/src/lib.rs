@@ -51,13 +51,14 @@ fn service() -> Service {
 
 /// The OpenAPI document, as committed in `api/openapi.json`.
 pub fn openapi() -> String {
-    document::with_nulls(&service().spec())
+    document::complete(&service().spec())
 }
 
 /// The whole application.
 pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
     let service = service();
     let document = openapi();
+    let methods = document::Methods::of(&document);
     // The page is embedded whole; the policy makes sure that nothing else is ever loaded.
     let policy = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                   img-src 'self' data:";
@@ -69,7 +70,7 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
         .at("/openapi.json", openapi_endpoint(document))
         .nest("/", service)
         .data(state);
-    front::front(routes, cors).into_endpoint()
+    front::front(routes, cors, methods).into_endpoint()
 }
 
 fn openapi_endpoint(document: String) -> impl Endpoint<Output = Response> + 'static {
