@@ -5,6 +5,8 @@
 //! queues in memory, HTTP or providers. Start reading at [`job`] (the row is the job), then
 //! [`db`] (how a statement is written once for Postgres and SQLite).
 
+#![deny(missing_docs)]
+
 pub mod access;
 pub mod clock;
 pub mod db;

@@ -4,6 +4,8 @@
 //! Knows no handler, no HTTP and no model. Start reading at [`catalog`] (the list of kinds), then
 //! [`Jobs`] (what the other crates hold).
 
+#![deny(missing_docs)]
+
 pub mod backoff;
 pub mod catalog;
 pub mod handle;

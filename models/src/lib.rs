@@ -2,6 +2,8 @@
 //!
 //! For now it holds what the rest of the farm configures: which [`Tier`] is wanted.
 
+#![deny(missing_docs)]
+
 /// How much machinery analyses captions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Tier {

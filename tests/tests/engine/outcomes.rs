@@ -164,3 +164,24 @@ async fn only_the_newest_twenty_errors_are_kept() {
     hand.sign_off().await;
     system.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_ignores_its_timeout_is_ended_and_its_slot_is_free_again() {
+    let quick = std::time::Duration::from_millis(100);
+    let system = System::builder()
+        .engine(|config| {
+            config.longest = quick;
+            config.overrun = quick;
+            config.concurrency = [(entity::enums::Queue::Upkeep, 1)].into();
+        })
+        .start()
+        .await;
+    let hang = Noop { fail: Some(NoopFail::Hang), ..Noop::default() };
+    let hung = system.jobs.submit(&hang, &Options::default()).await.unwrap();
+    let hung = system.finish(hung.id).await;
+    assert_eq!((hung.state, hung.attempt), (JobState::Failed, 3));
+    assert_eq!(hung.error_code.as_deref(), Some("timeout"));
+    let next = system.jobs.submit(&Noop::default(), &Options::default()).await.unwrap();
+    assert_eq!(system.finish(next.id).await.state, JobState::Succeeded, "the only slot is free");
+    system.end().await;
+}

@@ -57,7 +57,8 @@ where
     fn call(&mut self, task: Task<Run>) -> Self::Future {
         let run = task.args.handle.clone();
         let timeout = jobs::Kind::parse(&task.args.job.kind)
-            .map_or(Duration::from_secs(60), |kind| kind.policy().timeout);
+            .map_or(Duration::from_secs(60), |kind| kind.policy().timeout)
+            .min(self.shared.config.longest);
         let shared = self.shared.clone();
         let span = tracing::Span::current();
         let work = tokio::spawn(tracing::Instrument::instrument(self.inner.call(task), span));

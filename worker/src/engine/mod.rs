@@ -60,6 +60,8 @@ pub struct EngineConfig {
     pub grace: Duration,
     /// How long a handler may ignore its timeout.
     pub overrun: Duration,
+    /// No attempt may take longer, whatever its kind's policy allows.
+    pub longest: Duration,
 }
 
 impl Default for EngineConfig {
@@ -77,6 +79,7 @@ impl Default for EngineConfig {
             renew_every: Duration::from_secs(3),
             grace: Duration::from_secs(25),
             overrun: Duration::from_secs(10),
+            longest: Duration::from_secs(3_600),
         }
     }
 }
