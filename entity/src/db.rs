@@ -36,7 +36,7 @@ impl Db {
                 .max_connections(max)
                 .min_connections(1)
                 .acquire_timeout(Duration::from_secs(10))
-                .test_before_acquire(false)
+                .test_before_acquire_if_idle_for(Duration::from_secs(1))
                 .sqlx_logging(false);
             let pool = Database::connect(options).await?;
             Ok(Self { read: pool.clone(), write: pool, url: url.to_owned() })
@@ -101,6 +101,14 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
                 .busy_timeout(Duration::from_secs(20))
         });
     options
+}
+
+/// True when another transaction was in the way and the same work may simply be tried again.
+pub fn is_conflict(error: &DbErr) -> bool {
+    let text = error.to_string();
+    ["deadlock detected", "could not serialize", "database is locked"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// True when the error says that a unique index refused the row.

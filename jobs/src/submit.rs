@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use entity::db::is_conflict;
 use entity::job::cancel::{self, Cancel, Leaver};
 use entity::job::enqueue::{self, Enqueued, NewJob};
 use entity::job::retry::{self, Retried};
@@ -172,15 +173,28 @@ impl Jobs {
 
     /// Cancels for one who asked, or for everybody; see [`cancel::cancel`].
     pub async fn cancel(&self, id: Uuid, leaver: Leaver) -> Result<Option<Cancel>, JobsError> {
-        let tx = self.db.begin().await?;
-        let done = cancel::cancel(&tx, id, leaver).await?;
-        tx.commit().await?;
+        let mut done = self.try_cancel(id, leaver).await;
+        for _ in 0..3 {
+            // A child that is ending takes its locks the other way round.
+            if !matches!(&done, Err(error) if is_conflict(error)) {
+                break;
+            }
+            done = self.try_cancel(id, leaver).await;
+        }
+        let done = done?;
         if let Some(done) = &done {
             if !done.stop.is_empty() {
                 self.tickets.publish(Signal::Stop(done.stop.clone()));
             }
             self.changed(done.changed.clone());
         }
+        Ok(done)
+    }
+
+    async fn try_cancel(&self, id: Uuid, leaver: Leaver) -> Result<Option<Cancel>, DbErr> {
+        let tx = self.db.begin().await?;
+        let done = cancel::cancel(&tx, id, leaver).await?;
+        tx.commit().await?;
         Ok(done)
     }
 

@@ -56,6 +56,9 @@ const UP: &[&str] = &[
     "CREATE INDEX jobs_due ON jobs (queue, priority, run_at, id)
         WHERE state IN ('queued', 'retrying')",
     "CREATE INDEX jobs_running ON jobs (worker) WHERE state = 'running'",
+    "CREATE INDEX jobs_deadline ON jobs (deadline_at)
+        WHERE deadline_at IS NOT NULL AND state IN ('queued', 'retrying')",
+    "CREATE INDEX jobs_results ON jobs (result_expires_at) WHERE result IS NOT NULL",
     "CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL",
     "CREATE INDEX jobs_durations ON jobs (kind, finished_at) WHERE state = 'succeeded'",
     "CREATE TABLE job_watchers (
@@ -68,6 +71,7 @@ const UP: &[&str] = &[
         left_at {ts},
         CHECK ((user_id IS NULL) <> (parent_id IS NULL))
     ) {strict}",
+    "CREATE INDEX job_watchers_job ON job_watchers (job_id)",
     "CREATE UNIQUE INDEX job_watchers_user ON job_watchers (job_id, user_id)
         WHERE user_id IS NOT NULL",
     "CREATE UNIQUE INDEX job_watchers_parent ON job_watchers (job_id, parent_id)
@@ -84,6 +88,7 @@ const UP: &[&str] = &[
         at {ts} NOT NULL
     ) {strict}",
     "CREATE INDEX job_events_job ON job_events (job_id)",
+    "CREATE INDEX job_events_raw ON job_events (at) WHERE event = 'bad_shape'",
     "CREATE TABLE workers (
         id {uuid} PRIMARY KEY,
         host text NOT NULL,

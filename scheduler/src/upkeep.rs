@@ -49,27 +49,27 @@ impl Upkeep {
     /// Runs every loop until `stop` fires. A failing pass is logged and tried again at its next
     /// turn; nothing it would have done is lost.
     pub async fn run_until(self, stop: CancellationToken) {
-        let mut sweep = interval(self.config.sweep_every);
-        let mut reconcile = interval(self.config.reconcile_every);
-        let mut prune = interval(self.config.prune_every);
-        loop {
-            let (what, done) = tokio::select! {
-                () = stop.cancelled() => return,
-                _ = sweep.tick() => ("sweep", self.sweep().await),
-                _ = reconcile.tick() => ("reconcile", self.reconcile().await.map(drop)),
-                _ = prune.tick() => ("prune", self.prune().await.map(drop)),
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, pass = what, "upkeep failed; it comes again");
-            }
+        let UpkeepConfig { sweep_every, reconcile_every, prune_every } = self.config;
+        let loops = async {
+            tokio::join!(
+                every(sweep_every, "sweep", || self.sweep()),
+                every(reconcile_every, "reconcile", || async { self.reconcile().await.map(drop) }),
+                every(prune_every, "prune", || async { self.prune().await.map(drop) }),
+            )
+        };
+        tokio::select! {
+            // What is broken off is a transaction that rolls back.
+            () = stop.cancelled() => {}
+            _ = loops => {}
         }
     }
 
-    /// Rescue, deadlines, tickets: once.
+    /// Rescue, deadlines, tickets: once. Each takes place whatever became of the others.
     pub async fn sweep(&self) -> Result<(), DbErr> {
-        self.rescue().await?;
-        self.fail_overdue().await?;
-        self.refill().await
+        let rescued = self.rescue().await.map(drop);
+        let failed = self.fail_overdue().await;
+        let refilled = self.refill().await;
+        rescued.and(failed).and(refilled)
     }
 
     /// Brings back the runs of lost workers; returns how many.
@@ -159,8 +159,17 @@ impl Upkeep {
     }
 }
 
-fn interval(every: Duration) -> tokio::time::Interval {
-    let mut interval = tokio::time::interval(every);
+/// Runs a pass again and again, each loop on its own: a long pass must not hold up the others.
+async fn every<F>(period: Duration, pass: &'static str, mut run: impl FnMut() -> F)
+where
+    F: Future<Output = Result<(), DbErr>>,
+{
+    let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    interval
+    loop {
+        interval.tick().await;
+        if let Err(error) = run().await {
+            tracing::warn!(%error, pass, "upkeep failed; it comes again");
+        }
+    }
 }

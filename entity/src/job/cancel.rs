@@ -8,6 +8,7 @@ use super::{JobState, Model};
 use crate::db::Tx;
 use crate::job_event::{self, EventKind};
 use crate::sql::{self, list};
+use crate::time::Time;
 use crate::{args, job_watcher};
 
 /// Who cancels.
@@ -98,32 +99,36 @@ async fn request_stop(tx: &Tx, id: Uuid) -> Result<(), DbErr> {
     job_event::add(tx, id, EventKind::CancelRequested, "asked to stop").await
 }
 
-#[derive(sea_orm::FromQueryResult)]
-struct Asked {
-    id: Uuid,
+/// A run as its row has it.
+#[derive(Clone, Copy, Debug, sea_orm::FromQueryResult)]
+pub struct RunRow {
+    /// The job.
+    pub id: Uuid,
+    /// The run.
+    pub run: i32,
+    /// Somebody asked it to stop.
+    pub cancel_requested_at: Option<Time>,
 }
 
-/// Of the jobs a worker runs, those that were asked to stop.
-pub async fn asked_to_stop<C: sea_orm::ConnectionTrait>(
+/// The runs that rows ascribe to a worker.
+pub async fn runs_of<C: sea_orm::ConnectionTrait>(
     db: &C,
     worker: Uuid,
-) -> Result<Vec<Uuid>, DbErr> {
-    let rows: Vec<Asked> = sql::all(
+) -> Result<Vec<RunRow>, DbErr> {
+    sql::all(
         db,
-        "SELECT id FROM jobs WHERE worker = ? AND state = 'running' \
-         AND cancel_requested_at IS NOT NULL",
+        "SELECT id, run, cancel_requested_at FROM jobs WHERE worker = ? AND state = 'running'",
         args![worker],
     )
-    .await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    .await
 }
 
 /// Fails waiting jobs whose deadline has passed; returns what changed.
 pub async fn fail_overdue(tx: &Tx, limit: u64) -> Result<Vec<Uuid>, DbErr> {
     let overdue: Vec<Model> = sql::all(
         tx,
-        "SELECT * FROM jobs WHERE state IN ('queued', 'retrying') AND deadline_at <= {now} \
-         ORDER BY id LIMIT ? {skip locked}",
+        "SELECT * FROM jobs WHERE state IN ('queued', 'retrying') \
+         AND deadline_at IS NOT NULL AND deadline_at <= {now} LIMIT ? {skip locked}",
         args![limit as i64],
     )
     .await?;

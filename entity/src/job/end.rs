@@ -63,7 +63,7 @@ pub async fn succeed(
          stage = NULL, progress_done = COALESCE(progress_total, progress_done), result = ?, \
          error_code = NULL, error_message = NULL, finished_at = {now}, \
          result_expires_at = {now+?} \
-         WHERE id = ? AND run = ? AND state = 'running' RETURNING *",
+         WHERE id = ? AND run = ? AND state = 'running' AND worker IS NOT NULL RETURNING *",
         args![result, result_ttl_ms, fence.id, fence.run],
     )
     .await
@@ -79,7 +79,8 @@ pub async fn hand_to_children(
     sql::one(
         tx,
         "UPDATE jobs SET version = version + 1, worker = NULL, stage = 'children', result = ?, \
-         children_must_succeed = ? WHERE id = ? AND run = ? AND state = 'running' RETURNING *",
+         children_must_succeed = ? WHERE id = ? AND run = ? AND state = 'running' \
+         AND worker IS NOT NULL RETURNING *",
         args![result, must_succeed, fence.id, fence.run],
     )
     .await
@@ -138,7 +139,7 @@ pub async fn finish_many(
          finished_at = {now}, result_expires_at = {now+?} \
          FROM (VALUES {rows}) AS v \
          WHERE jobs.id = v.column1::uuid AND jobs.run = v.column2::int \
-           AND jobs.state = 'running' RETURNING jobs.id AS id",
+           AND jobs.state = 'running' AND jobs.worker IS NOT NULL RETURNING jobs.id AS id",
         vec![result_ttl_ms.into(), Arg::Rows(rows)],
     )
     .await?;
@@ -156,7 +157,9 @@ pub async fn settle(tx: &Tx, fence: Fence, outcome: &Settle) -> Result<Option<Se
 async fn lock(tx: &Tx, fence: Fence) -> Result<Option<Model>, DbErr> {
     sql::one(
         tx,
-        "SELECT * FROM jobs WHERE id = ? AND run = ? AND state = 'running' {for update}",
+        // Without a worker it has handed over to its children: that run has ended.
+        "SELECT * FROM jobs WHERE id = ? AND run = ? AND state = 'running' \
+         AND worker IS NOT NULL {for update}",
         args![fence.id, fence.run],
     )
     .await

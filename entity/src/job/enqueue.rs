@@ -83,18 +83,25 @@ const CHUNK: usize = 500;
 /// # Errors
 /// Database errors only; the caller rolls back.
 pub async fn enqueue_many(tx: &Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, DbErr> {
-    let mut done = Vec::with_capacity(jobs.len());
-    for chunk in jobs.chunks(CHUNK) {
-        let ids: Vec<Uuid> = chunk.iter().map(|_| Uuid::now_v7()).collect();
-        let inserted = insert(tx, chunk, &ids).await?;
-        for (job, id) in chunk.iter().zip(&ids) {
-            done.push(if inserted.contains(id) {
-                created(job, *id)
+    // In the order of their keys: two callers that ask for the same work in different orders
+    // would wait for each other for ever.
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|i| (jobs[*i].kind, jobs[*i].key.as_deref(), *i));
+    let mut done: Vec<Option<Enqueued>> = vec![None; jobs.len()];
+    for chunk in order.chunks(CHUNK) {
+        let chunk: Vec<(usize, &NewJob, Uuid)> =
+            chunk.iter().map(|i| (*i, &jobs[*i], Uuid::now_v7())).collect();
+        let rows: Vec<(&NewJob, Uuid)> = chunk.iter().map(|(_, job, id)| (*job, *id)).collect();
+        let inserted = insert(tx, &rows).await?;
+        for (i, job, id) in chunk {
+            done[i] = Some(if inserted.contains(&id) {
+                created(job, id)
             } else {
                 join_or_insert(tx, job).await?
             });
         }
     }
+    let done: Vec<Enqueued> = done.into_iter().flatten().collect();
     let watchers: Vec<_> = jobs
         .iter()
         .zip(&done)
@@ -115,10 +122,9 @@ fn created(job: &NewJob, id: Uuid) -> Enqueued {
     }
 }
 
-async fn insert(tx: &Tx, jobs: &[NewJob], ids: &[Uuid]) -> Result<HashSet<Uuid>, DbErr> {
+async fn insert(tx: &Tx, jobs: &[(&NewJob, Uuid)]) -> Result<HashSet<Uuid>, DbErr> {
     let rows = jobs
         .iter()
-        .zip(ids)
         .map(|(job, id)| {
             vec![
                 Arg::from(*id),
@@ -193,7 +199,7 @@ async fn join_or_insert(tx: &Tx, job: &NewJob) -> Result<Enqueued, DbErr> {
             });
         }
         let id = Uuid::now_v7();
-        if insert(tx, std::slice::from_ref(job), &[id]).await?.contains(&id) {
+        if insert(tx, &[(job, id)]).await?.contains(&id) {
             return Ok(created(job, id));
         }
     }

@@ -61,7 +61,7 @@ pub async fn inspect<C: ConnectionTrait>(db: &C) -> Result<Findings, DbErr> {
             db,
             &format!(
                 "SELECT count(*) AS n FROM jobs WHERE state = 'running' AND worker IS NULL \
-                 AND children_open <> {OPEN_CHILDREN}"
+                 AND (children_open <= 0 OR children_open <> {OPEN_CHILDREN})"
             ),
             vec![],
         )

@@ -31,7 +31,7 @@ pub async fn rescue(tx: &Tx, limit: u64) -> Result<Rescued, DbErr> {
         tx,
         "SELECT * FROM jobs WHERE state = 'running' AND worker IS NOT NULL \
          AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = jobs.worker \
-           AND w.lease_until > {now}) ORDER BY id LIMIT ? {skip locked}",
+           AND w.lease_until > {now}) LIMIT ? {skip locked}",
         args![limit as i64],
     )
     .await?;

@@ -20,10 +20,12 @@ pub const KEEP_RAW_MS: i64 = 24 * 3_600_000;
 pub async fn prune<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr> {
     sql::execute(
         db,
-        "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs \
-         WHERE (state IN ('succeeded', 'cancelled') AND finished_at < {now-?}) \
-            OR (state = 'failed' AND finished_at < {now-?}) \
-         ORDER BY finished_at LIMIT ?)",
+        // Locked and asked again: a row that is being retried meanwhile must stay.
+        "DELETE FROM jobs WHERE finished_at IS NOT NULL AND id IN (SELECT id FROM jobs \
+         WHERE finished_at IS NOT NULL \
+           AND ((state IN ('succeeded', 'cancelled') AND finished_at < {now-?}) \
+             OR (state = 'failed' AND finished_at < {now-?})) \
+         ORDER BY finished_at LIMIT ? {skip locked})",
         args![KEEP_SUCCEEDED_MS, KEEP_FAILED_MS, limit as i64],
     )
     .await
@@ -53,8 +55,7 @@ pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
     gone += sql::execute(
         db,
         "UPDATE jobs SET result = NULL, version = version + 1 WHERE id IN (SELECT id FROM jobs \
-         WHERE finished_at IS NOT NULL AND result IS NOT NULL AND result_expires_at < {now} \
-         LIMIT ?)",
+         WHERE result IS NOT NULL AND result_expires_at < {now} LIMIT ? {skip locked})",
         args![limit],
     )
     .await?;

@@ -1,5 +1,6 @@
 //! `farm up`: everything in one process.
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 
 use crate::commands::told_to_stop;
@@ -43,24 +44,34 @@ pub(crate) fn replace_process() -> Result<(), Failure> {
     Err(Failure::new(format!("the process could not be replaced: {error}")))
 }
 
+/// One write, so that no log line gets in between.
 fn greet(settings: &Settings, machine: &Machine) {
     let at = format!("http://{}", machine.http);
-    println!("farm is up.");
-    println!("  docs      {at}/docs");
-    println!("  data      {}", settings.data_dir.display());
+    let mut lines = vec![
+        "farm is up.".to_owned(),
+        format!("  docs      {at}/docs"),
+        format!("  data      {}", settings.data_dir.display()),
+    ];
     if let Some(demo) = &machine.demo {
-        println!("  provider  demo, {}", demo.base_url());
+        lines.push(format!("  provider  demo, {}", demo.base_url()));
     }
     if settings.is_demo() {
         let users: Vec<&str> = DEMO_USERS.iter().map(|(email, ..)| *email).collect();
-        println!("  sign in   {} (password {DEMO_PASSWORD})", users.join(", "));
+        lines.push(format!("  sign in   {} (password {DEMO_PASSWORD})", users.join(", ")));
+        lines.push(format!("  token     farm token --email {}", DEMO_USERS[0].0));
+        lines.push(String::new());
+        lines.push("Fetch a profile and follow its job:".to_owned());
+        lines.push(format!("  {}", curl_line(&at)));
+    } else {
+        lines.push(
+            "  token     farm admin create --email YOU, then farm token --email YOU".to_owned(),
+        );
     }
-    println!("  token     farm token --email {}", DEMO_USERS[0].0);
-    println!();
-    println!("Fetch a profile and follow its job:");
-    println!("  {}", curl_line(&at));
-    println!();
-    println!("Ctrl-C drains and stops.");
+    lines.push(String::new());
+    lines.push("Ctrl-C drains and stops.\n".to_owned());
+    print!("{}", lines.join("\n"));
+    // Nothing can be done when nobody listens.
+    let _ = std::io::stdout().flush();
 }
 
 /// One line for a shell with nothing but curl: signs in, starts the fetch, waits for its end,

@@ -34,7 +34,8 @@ pub(crate) async fn claim_loop(
         let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
-                // The rows are untouched; upkeep sends their tickets again.
+                // Most likely the rows are untouched and upkeep sends their tickets again; if only
+                // the answer was lost, the lease's next trips find runs that nobody runs.
                 tracing::warn!(%error, queue = %queue, "claim failed");
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 continue;

@@ -58,6 +58,10 @@ impl JobError {
 
 impl From<DbErr> for JobError {
     fn from(error: DbErr) -> Self {
+        if entity::db::is_conflict(&error) {
+            // Nobody's fault: the attempt is given back.
+            return Self::Snooze(Duration::from_millis(200));
+        }
         Self::retry("database", format!("the database refused: {error}"))
     }
 }

@@ -1,11 +1,14 @@
 //! The lease: renewed from a thread and a connection of its own, so that neither a busy runtime
 //! nor a full pool can cost it. The same trip reads which runs were asked to stop.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use entity::job::end::{self, Settle};
+use entity::job::{Fence, cancel};
 use entity::worker::{self, NewWorker};
 use entity::{Db, DbErr};
 use jobs::{Jobs, Signal};
@@ -33,7 +36,7 @@ impl LeaseThread {
         jobs: &Jobs,
         config: &EngineConfig,
     ) -> Result<(Self, watch::Receiver<Arc<Life>>), DbErr> {
-        let db = jobs.db().apart().await?;
+        let db = jobs.db().clone();
         let slots = config.concurrency.values().sum::<usize>() as i32;
         let keeper = Keeper {
             host: host(),
@@ -104,6 +107,14 @@ impl Keeper {
     }
 
     async fn keep(self, db: Db, started: Started) {
+        // Connected here: a connection belongs to the runtime it was opened on.
+        let db = match db.apart().await {
+            Ok(db) => db,
+            Err(error) => {
+                let _ = started.send(Err(error));
+                return;
+            }
+        };
         let first = Arc::new(Life::new());
         if let Err(error) = self.register(&db, &first).await {
             let _ = started.send(Err(error));
@@ -113,6 +124,8 @@ impl Keeper {
         let _ = started.send(Ok(current));
         let mut silent = 0;
         let mut last_beat = 0;
+        let mut renewed_at = Instant::now();
+        let mut strays = HashSet::new();
         loop {
             let life = lives.borrow().clone();
             tokio::select! {
@@ -127,46 +140,97 @@ impl Keeper {
                 tracing::error!("every thread of the process is blocked; giving it up");
                 std::process::abort();
             }
-            self.renew(&db, &lives, &life).await;
+            let trip = self.renew(&db, &lives, &life, &mut strays);
+            match tokio::time::timeout(self.lease, trip).await {
+                Ok(true) => renewed_at = Instant::now(),
+                Ok(false) | Err(_) if renewed_at.elapsed() > self.lease => life.dead.cancel(),
+                Ok(false) | Err(_) => {}
+            }
         }
     }
 
-    async fn renew(&self, db: &Db, lives: &watch::Sender<Arc<Life>>, life: &Arc<Life>) {
+    /// One trip; true when the lease is good for another round.
+    async fn renew(
+        &self,
+        db: &Db,
+        lives: &watch::Sender<Arc<Life>>,
+        life: &Arc<Life>,
+        strays: &mut HashSet<Fence>,
+    ) -> bool {
         let lease_ms = self.lease.as_millis() as i64;
-        let alive = !life.dead.is_cancelled();
-        let renewed = if alive {
-            worker::renew(db.write(), life.id, lease_ms, resident_bytes()).await
-        } else {
+        let renewed = if life.dead.is_cancelled() {
             Ok(false)
+        } else {
+            worker::renew(db.write(), life.id, lease_ms, resident_bytes()).await
         };
         match renewed {
-            Ok(true) => match entity::job::cancel::asked_to_stop(db.read(), life.id).await {
-                Ok(ids) => self.runs.request_stop(&ids),
-                Err(error) => tracing::warn!(%error, "stop requests could not be read"),
-            },
-            // Over: what it ran may be somebody else's. Abandon it and start a new life.
-            Ok(false) => {
-                tracing::warn!(worker = %life.id, "lease lost; registering anew");
-                life.dead.cancel();
-                for run in self.runs.all().iter().filter(|run| run.life.id == life.id) {
-                    run.abandon();
+            Ok(true) => {
+                if let Err(error) = self.look_at_runs(db, life, strays).await {
+                    tracing::warn!(%error, "the worker's runs could not be read");
                 }
-                if let Err(error) = worker::remove(db.write(), life.id).await {
-                    tracing::warn!(%error, "the lost worker's row stays until it is pruned");
-                }
-                let next = Arc::new(Life::new());
-                match self.register(db, &next).await {
-                    Ok(()) => {
-                        lives.send_replace(next);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "registering anew failed; trying again");
-                        tokio::time::sleep(Duration::from_millis(500)).await;
-                    }
-                }
+                true
             }
+            Ok(false) => self.start_over(db, lives, life).await,
             Err(error) => {
                 tracing::warn!(%error, "the lease was not renewed; trying again");
+                false
+            }
+        }
+    }
+
+    /// Passes stop requests on, and puts back what rows ascribe to this worker although it does
+    /// not run it (a claim whose answer was lost): seen on two trips in a row, so that a run
+    /// between claim and start is not mistaken for one.
+    async fn look_at_runs(
+        &self,
+        db: &Db,
+        life: &Life,
+        strays: &mut HashSet<Fence>,
+    ) -> Result<(), DbErr> {
+        let rows = cancel::runs_of(db.read(), life.id).await?;
+        let asked = rows.iter().filter(|row| row.cancel_requested_at.is_some());
+        self.runs.request_stop(&asked.map(|row| row.id).collect::<Vec<_>>());
+        let unknown: HashSet<Fence> = rows
+            .iter()
+            .map(|row| Fence { id: row.id, run: row.run })
+            .filter(|fence| !self.runs.has(*fence))
+            .collect();
+        for fence in unknown.intersection(strays) {
+            tracing::warn!(job = %fence.id, "claimed and never started; put back");
+            let tx = db.begin().await?;
+            end::settle(&tx, *fence, &Settle::PutBack).await?;
+            tx.commit().await?;
+        }
+        *strays = unknown;
+        Ok(())
+    }
+
+    /// The lease is over: what the worker ran may be somebody else's. Abandons it and starts a
+    /// new life.
+    async fn start_over(
+        &self,
+        db: &Db,
+        lives: &watch::Sender<Arc<Life>>,
+        life: &Arc<Life>,
+    ) -> bool {
+        tracing::warn!(worker = %life.id, "lease lost; registering anew");
+        life.dead.cancel();
+        for run in self.runs.all().iter().filter(|run| run.life.id == life.id) {
+            run.abandon();
+        }
+        if let Err(error) = worker::remove(db.write(), life.id).await {
+            tracing::warn!(%error, "the lost worker's row stays until it is pruned");
+        }
+        let next = Arc::new(Life::new());
+        match self.register(db, &next).await {
+            Ok(()) => {
+                lives.send_replace(next);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "registering anew failed; trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                false
             }
         }
     }

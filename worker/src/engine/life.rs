@@ -49,6 +49,12 @@ impl RunHandle {
         if self.task.set(task).is_err() {
             tracing::error!(job = %self.fence.id, "a run was started twice");
         }
+        // Abandoned before its task was known.
+        if self.abandoned.is_cancelled()
+            && let Some(task) = self.task.get()
+        {
+            task.abort();
+        }
     }
 
     /// Stops the task without writing anything.
@@ -80,6 +86,10 @@ impl Runs {
     pub(crate) fn remove(&self, fence: Fence) {
         self.lock().remove(&fence);
         self.changed.notify_waiters();
+    }
+
+    pub(crate) fn has(&self, fence: Fence) -> bool {
+        self.lock().contains_key(&fence)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -102,7 +102,8 @@ async fn write_end(
         tracing::info!(job = %job.id, run = job.run, "run abandoned; its row is not ours any more");
         return;
     };
-    for pause in [100, 400, 1_600] {
+    let mut pauses = [100, 400, 1_600, 3_000, 3_000].into_iter();
+    loop {
         match shared.settle(run.fence, &settle).await {
             Ok(Some(settled)) => {
                 let state = settled.job.state;
@@ -112,6 +113,7 @@ async fn write_end(
             Ok(None) => return,
             Err(refused) => {
                 tracing::warn!(job = %job.id, error = %refused, "the end was not written");
+                let Some(pause) = pauses.next() else { break };
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
         }
