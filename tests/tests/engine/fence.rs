@@ -164,3 +164,45 @@ async fn a_worker_whose_row_is_gone_registers_anew_and_goes_on() {
     assert_ne!(before[0].id, after[0].id, "a new life has a new id");
     system.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_handed_over_to_its_children_is_past_its_fence() {
+    let system = System::start().await;
+    system.demo.script("demo_food", vec![farm::demo::Scripted::Hang]);
+    let bulk = jobs::kinds::bulk_profiles::BulkProfiles {
+        usernames: vec!["demo_food".parse().unwrap()],
+        force_refresh: false,
+    };
+    let parent = system.jobs.submit(&bulk, &Options::default()).await.unwrap();
+    let waiting = system.job_when(parent.id, "it waits", |job| job.waits_for_children()).await;
+    for outcome in [Settle::PutBack, Settle::Fail { code: "x".into(), message: "y".into() }] {
+        assert!(system.settle(waiting.fence(), &outcome).await.is_none(), "{outcome:?}");
+    }
+    let tx = system.db().begin().await.unwrap();
+    let late = end::succeed(&tx, waiting.fence(), json!({}), 1_000).await.unwrap();
+    assert!(late.is_none(), "its run has ended");
+    tx.rollback().await.unwrap();
+    system.jobs.cancel(parent.id, entity::job::cancel::Leaver::Operator).await.unwrap();
+    system.drain().await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_nobody_runs_goes_back_although_its_worker_lives() {
+    let system = System::builder()
+        .engine(|config| {
+            config.concurrency = [(entity::enums::Queue::Fetch, 1)].into();
+            config.renew_every = Duration::from_millis(50);
+        })
+        .start()
+        .await;
+    // As when the answer of a claim is lost on its way: the row says that the worker runs it.
+    let job = system.jobs.submit(&Noop::default(), &Options::default()).await.unwrap();
+    let worker = entity::worker::live(system.db().read()).await.unwrap()[0].id;
+    let db = system.db().write();
+    let claimed = entity::job::claim::claim(db, worker, &[job.id], &["noop"]).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    let back = system.job_when(job.id, "it is put back", |job| job.worker.is_none()).await;
+    assert_eq!((back.state, back.run, back.attempt), (JobState::Queued, 1, 0));
+    system.end_with_open_jobs().await;
+}
