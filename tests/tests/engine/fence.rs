@@ -174,7 +174,8 @@ async fn a_job_that_handed_over_to_its_children_is_past_its_fence() {
         force_refresh: false,
     };
     let parent = system.jobs.submit(&bulk, &Options::default()).await.unwrap();
-    let waiting = system.job_when(parent.id, "it waits", |job| job.waits_for_children()).await;
+    let waiting =
+        system.job_when(parent.id, "it waits", entity::job::Model::waits_for_children).await;
     for outcome in [Settle::PutBack, Settle::Fail { code: "x".into(), message: "y".into() }] {
         assert!(system.settle(waiting.fence(), &outcome).await.is_none(), "{outcome:?}");
     }
