@@ -64,6 +64,11 @@ where
             };
             let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
             let headers = response.headers_mut();
+            if path.starts_with("/api") {
+                let private = HeaderValue::from_static("private, no-cache");
+                headers.entry(header::CACHE_CONTROL).or_insert(private);
+                headers.append(header::VARY, HeaderValue::from_static("Authorization"));
+            }
             if refused {
                 set(headers, "allow", methods.allow(&path));
             }

@@ -1,7 +1,21 @@
 //! Passwords: argon2id, always off the async threads.
 
+use std::time::Duration;
+
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use tokio::sync::Semaphore;
+
+/// Hashes at once: each takes 19 MiB and a core, and strangers may ask for them.
+static HASHING: Semaphore = Semaphore::const_new(2);
+
+/// How long a sign-in waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// So many sign-ins are under way that this one had no turn in time.
+#[derive(Debug, thiserror::Error)]
+#[error("too many sign-ins at once")]
+pub struct Busy;
 
 /// Why a password could not be hashed.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +27,8 @@ pub struct HashError(String);
 /// # Errors
 /// When the hasher refuses its input (far too long).
 pub async fn hash(password: String) -> Result<String, HashError> {
+    // The semaphore is never closed.
+    let _turn = HASHING.acquire().await;
     let hashed = tokio::task::spawn_blocking(move || {
         Argon2::default()
             .hash_password(password.as_bytes())
@@ -24,8 +40,14 @@ pub async fn hash(password: String) -> Result<String, HashError> {
 
 /// Whether a password matches a stored hash. Without a hash the same work is done in vain, so
 /// that the time does not tell who has an account.
-pub async fn verify(password: String, stored: Option<String>) -> bool {
+///
+/// # Errors
+/// [`Busy`] when too many others are being checked.
+pub async fn verify(password: String, stored: Option<String>) -> Result<bool, Busy> {
+    let turn = tokio::time::timeout(TURN, HASHING.acquire()).await.map_err(|_| Busy)?;
     let checked = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, also when nobody waits for it any more.
+        let _turn = turn;
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| DUMMY.to_owned());
         let matches = PasswordHash::new(&stored).is_ok_and(|hash| {
@@ -33,7 +55,7 @@ pub async fn verify(password: String, stored: Option<String>) -> bool {
         });
         matches && known
     });
-    checked.await.unwrap_or(false)
+    Ok(checked.await.unwrap_or(false))
 }
 
 /// A hash of nobody's password, with today's parameters.
@@ -48,9 +70,9 @@ mod tests {
     async fn only_the_right_password_matches_and_nobody_has_the_dummy() {
         let stored = hash("demo-password".to_owned()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "same cost as the dummy");
-        assert!(verify("demo-password".to_owned(), Some(stored.clone())).await);
-        assert!(!verify("Demo-password".to_owned(), Some(stored)).await);
-        assert!(!verify("anything".to_owned(), None).await);
+        assert!(verify("demo-password".to_owned(), Some(stored.clone())).await.unwrap());
+        assert!(!verify("Demo-password".to_owned(), Some(stored)).await.unwrap());
+        assert!(!verify("anything".to_owned(), None).await.unwrap());
         assert!(PasswordHash::new(DUMMY).is_ok(), "the dummy must cost the same work");
     }
 }

@@ -154,6 +154,9 @@ const COLUMNS: [&str; 36] = [
     "raw_data",
 ];
 
+/// Never null: an empty list of a partial answer says nothing.
+const LISTS: [&str; 4] = ["hashtags", "mentions", "post_images", "post_thumbnails"];
+
 /// Cleared when the caption changed, kept when it did not.
 const AI_COLUMNS: [&str; 9] = [
     "ai_content_category",
@@ -219,7 +222,9 @@ pub async fn upsert(tx: &Tx, profile: Uuid, posts: &[NewPost], partial: bool) ->
     let mut updates: Vec<String> = COLUMNS
         .iter()
         .map(|c| {
-            if partial {
+            if partial && LISTS.contains(c) {
+                format!("{c} = CASE WHEN excluded.{c} = '[]' THEN posts.{c} ELSE excluded.{c} END")
+            } else if partial {
                 format!("{c} = COALESCE(excluded.{c}, posts.{c})")
             } else {
                 format!("{c} = excluded.{c}")

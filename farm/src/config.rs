@@ -89,7 +89,10 @@ impl Settings {
     /// A sentence naming the variable and the rule.
     #[allow(clippy::disallowed_methods)] // the one place
     pub fn from_env() -> Result<Self, Failure> {
-        Self::read(&std::env::vars().collect())
+        // A name or value that is no text cannot be a setting of ours.
+        let vars = std::env::vars_os();
+        let texts = vars.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self::read(&texts.collect())
     }
 
     /// Reads settings from given variables.
@@ -193,7 +196,9 @@ impl Env<'_> {
     fn parse<T: std::str::FromStr>(&self, name: &str, rule: &str) -> Result<Option<T>, Failure> {
         let Some(value) = self.text(name) else { return Ok(None) };
         let parsed = value.trim().parse();
-        parsed.map(Some).map_err(|_| Failure::new(format!("{name} must be {rule}, not {value:?}")))
+        // Not echoed where a credential may hide in it.
+        let shown = if value.contains('@') { String::new() } else { format!(", not {value:?}") };
+        parsed.map(Some).map_err(|_| Failure::new(format!("{name} must be {rule}{shown}")))
     }
 
     /// A secret, or the content of the file that `NAME_FILE` names. Never both.
@@ -217,8 +222,7 @@ impl Env<'_> {
 
 fn refuse_unknown(vars: &BTreeMap<String, String>) -> Result<(), Failure> {
     for name in vars.keys().filter(|name| name.starts_with("FARM_")) {
-        let plain = name.strip_suffix("_FILE").unwrap_or(name);
-        if FARM_NAMES.contains(&plain) {
+        if FARM_NAMES.contains(&name.as_str()) || name == "FARM_JWT_SECRET_FILE" {
             continue;
         }
         let nearest = FARM_NAMES.iter().min_by_key(|known| strsim::levenshtein(known, name));
@@ -249,6 +253,13 @@ fn database_url(env: &Env<'_>) -> Result<Option<Secret>, Failure> {
         let known = ["sqlite:", "postgres://", "postgresql://"];
         if !known.iter().any(|scheme| url.expose().starts_with(scheme)) {
             return Err(Failure::new("DATABASE_URL must begin with postgres:// or sqlite:"));
+        }
+        let server = !url.expose().starts_with("sqlite:");
+        let parsed = Url::parse(url.expose()).ok();
+        if server && parsed.is_none_or(|url| url.fragment().is_some() || !url.has_host()) {
+            return Err(Failure::new(
+                "DATABASE_URL is no URL; write special characters of the password as %xx",
+            ));
         }
     }
     Ok(url)

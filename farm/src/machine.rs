@@ -78,8 +78,11 @@ pub fn database_exists(settings: &Settings) -> bool {
 
 /// Opens the database as it is.
 pub async fn connect(settings: &Settings) -> Result<Db, Failure> {
-    let opened = Db::connect(&settings.database(), settings.max_connections).await;
+    let url = settings.database();
+    let opened = Db::connect(&url, settings.max_connections).await;
     opened.map_err(|error| {
+        // Drivers quote the URL, and the URL holds the password.
+        let error = error.to_string().replace(&url, "the URL");
         let which = match &settings.database_url {
             Some(_) => "the database of DATABASE_URL".to_owned(),
             None => settings.data_dir.join("farm.db").display().to_string(),
@@ -185,6 +188,8 @@ where
         let stopped = async move { stop.cancelled().await };
         Server::new_with_acceptor(acceptor)
             .name("farm")
+            // Longer than any request waits.
+            .idle_timeout(Duration::from_secs(75))
             .run_with_graceful_shutdown(app, stopped, Some(HTTP_GRACE))
             .await
     })

@@ -29,7 +29,8 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct Waiting {
     id: Uuid,
-    versions: watch::Receiver<i64>,
+    // Empty only while it is being dropped.
+    versions: Option<watch::Receiver<i64>>,
     waiters: Waiters,
 }
 
@@ -87,7 +88,7 @@ impl Watch {
     pub fn subscribe(&self, id: Uuid) -> Waiting {
         let mut room = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = room.entry(id).or_insert_with(|| watch::channel(0).0);
-        Waiting { id, versions: sender.subscribe(), waiters: self.waiters.clone() }
+        Waiting { id, versions: Some(sender.subscribe()), waiters: self.waiters.clone() }
     }
 
     /// How many jobs are waited for.
@@ -108,14 +109,18 @@ impl Waiting {
     /// Returns when the job is known to be past `version`.
     pub async fn past(&mut self, version: i64) {
         // The sender lives in the map as long as this place does.
-        let _ = self.versions.wait_for(|seen| *seen > version).await;
+        if let Some(versions) = &mut self.versions {
+            let _ = versions.wait_for(|seen| *seen > version).await;
+        }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut room = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        if room.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+        // Under the lock, so that of two who leave together the last one sees that it is.
+        self.versions = None;
+        if room.get(&self.id).is_some_and(|sender| sender.receiver_count() == 0) {
             room.remove(&self.id);
         }
     }

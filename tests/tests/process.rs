@@ -63,6 +63,7 @@ impl Farm {
         let mut child = Command::new(program)
             .args(["up", "--workers", &workers.to_string()])
             .env_remove("DATABASE_URL")
+            .env_remove("FARM_RECORDED_DIR")
             .env("FARM_DATA_DIR", data)
             .env("FARM_HTTP_ADDR", "127.0.0.1:0")
             .env("FARM_LEASE_SECONDS", seconds.to_string())

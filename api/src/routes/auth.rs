@@ -75,7 +75,10 @@ impl Auth {
         let Login { email, password } = body.0;
         let found = user::by_email(state.db().read(), &email).await?;
         let stored = found.as_ref().and_then(|user| user.hashed_password.clone());
-        let matches = password::verify(password, stored).await;
+        let matches = password::verify(password, stored).await.map_err(|busy| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", format!("{busy}; try again"))
+                .header("Retry-After", "5")
+        })?;
         let user = found.filter(|_| matches).ok_or_else(|| {
             Problem::unauthorized("invalid_credentials", "e-mail address or password is wrong")
         })?;

@@ -65,11 +65,12 @@ impl Sight {
     pub(crate) fn etag(&self) -> String {
         let until = self.until.map_or(0, |until| until.0);
         format!(
-            "W/\"{}-{}-{}-{}\"",
+            "W/\"{}-{}-{}-{}{}\"",
             self.profile.id.simple(),
             self.profile.updated_at.0,
             until,
-            u8::from(self.stale)
+            u8::from(self.stale),
+            u8::from(self.full())
         )
     }
 }

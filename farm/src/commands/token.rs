@@ -8,11 +8,17 @@ use crate::failure::Failure;
 use crate::machine;
 
 pub(crate) async fn run(settings: &Settings, email: &str, ttl_s: i64) -> Result<(), Failure> {
-    let db = machine::open_database(settings).await?;
+    let db = machine::open_existing(settings).await?;
     let user = user::by_email(db.read(), email).await?;
     let user = user.ok_or_else(|| {
         Failure::new(format!("no user has the address {email}; see farm admin create"))
     })?;
+    if settings.jwt_secret.is_none() && !settings.data_dir.join("jwt-secret").exists() {
+        return Err(Failure::new(format!(
+            "there is no secret in {}; set FARM_JWT_SECRET or FARM_DATA_DIR as the API has them",
+            settings.data_dir.display()
+        )));
+    }
     let issuer = Issuer::new(&settings.issuer_secret()?);
     let token = issuer.sign(&user, ttl_s).map_err(Failure::during("no token"))?;
     println!("{token}");
