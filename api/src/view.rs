@@ -1,5 +1,7 @@
 //! How a job looks from outside.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use entity::enums::JobState;
 use entity::job::Model;
 use entity::job::query::{self, Seen};
@@ -151,20 +153,26 @@ pub struct JobView {
     pub children: ChildrenView,
 }
 
-/// The tag of a job's version.
-pub fn etag(job: &Model) -> String {
+/// What the tags of a job's versions have in common while its row does not change.
+pub fn row_tag(job: &Model) -> String {
     tag(job.id, job.version, job.state)
 }
 
 fn tag(id: Uuid, version: i64, state: JobState) -> String {
     // The state is part of it: one who left a shared job sees it cancelled.
-    format!("\"{}-{version}-{state}\"", id.simple())
+    format!("{}-{version}-{state}", id.simple())
 }
 
 impl JobView {
-    /// The tag of the version this view shows.
+    /// The tag of what this view shows: the row's version, and what else can change under it (why
+    /// it waits, how far its children are). Weak, because the estimate is left out.
     pub fn etag(&self) -> String {
-        tag(self.id, self.version, self.state.into())
+        let mut rest = DefaultHasher::new();
+        self.waiting_reason.hash(&mut rest);
+        (self.progress.done, self.progress.total, self.progress.percent).hash(&mut rest);
+        (self.children.total, self.children.succeeded, self.children.failed).hash(&mut rest);
+        let row = tag(self.id, self.version, self.state.into());
+        format!("W/\"{row}-{:016x}\"", rest.finish())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use entity::db::is_conflict;
+use entity::job::Model;
 use entity::job::cancel::{self, Cancel, Leaver};
 use entity::job::enqueue::{self, Enqueued, NewJob};
 use entity::job::retry::{self, Retried};
@@ -209,9 +210,14 @@ impl Jobs {
         let done = retry::retry(&tx, id, user, by).await?;
         if let Retried::Queued(job) = &done {
             tx.commit().await?;
-            self.push(std::iter::once((job.id, job.queue.as_str(), job.priority))).await;
-            self.changed(vec![job.id]);
+            self.announce_again(job).await;
         }
         Ok(done)
+    }
+
+    /// Sends the ticket of a job that was queued again, after the commit.
+    pub async fn announce_again(&self, job: &Model) {
+        self.push(std::iter::once((job.id, job.queue.as_str(), job.priority))).await;
+        self.changed(vec![job.id]);
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use entity::enums::JobState;
 use entity::job::cancel::Leaver;
 use entity::job::query::{self, Filter, Seen};
-use entity::job::retry::Retried;
+use entity::job::retry::{self, Retried};
 use entity::{Time, clock};
+use poem::Request;
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
@@ -19,6 +20,7 @@ use super::flat_job::{self, FlatJob};
 use super::profile_body;
 use super::submit::{self, RETRY_AFTER_S, answer, wait_until};
 use crate::body::JsonBody;
+use crate::idempotency::{self, Known};
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::query as rules;
@@ -127,28 +129,24 @@ impl JobRoutes {
     ) -> Result<JobRead, Problem> {
         let wait = rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(0);
         let tags = if_none_match.0.as_deref();
-        let first = find(&state, &caller, id.0).await?;
-        let changed = |seen: &Seen| {
-            seen.job.state.is_done()
-                || if tags.is_some() {
-                    !rules::none_match(tags, &view::etag(&seen.job))
-                } else {
-                    seen.job.version > first.job.version
-                }
-        };
-        let seen = if wait == 0 || changed(&first) {
-            first
-        } else {
+        let mut seen = find(&state, &caller, id.0).await?;
+        let mut view = view::job_view(&state, &seen).await?;
+        // Held only while there is nothing new: for who names a tag that is no longer it, the
+        // answer is here.
+        let nothing_new = tags.is_none() || rules::none_match(tags, &view.etag());
+        if wait > 0 && nothing_new && !view.done {
+            let base = view::row_tag(&seen.job);
+            let changed = |now: &Seen| now.job.state.is_done() || view::row_tag(&now.job) != base;
             let wait = Duration::from_secs(wait);
-            wait_until(&state, caller.viewer(), id.0, wait, changed)
+            seen = wait_until(&state, caller.viewer(), id.0, wait, changed)
                 .await?
-                .ok_or_else(|| unknown(id.0))?
-        };
-        let etag = view::etag(&seen.job);
+                .ok_or_else(|| unknown(id.0))?;
+            view = view::job_view(&state, &seen).await?;
+        }
+        let etag = view.etag();
         if rules::none_match(tags, &etag) {
             return Ok(JobRead::NotModified(etag));
         }
-        let view = view::job_view(&state, &seen).await?;
         Ok(JobRead::Job(Json(view), etag, "private, no-cache".to_owned()))
     }
 
@@ -232,14 +230,34 @@ impl JobRoutes {
         &self,
         state: Data<&AppState>,
         caller: Caller,
+        request: &Request,
         id: Path<Uuid>,
+        /// A repeat with the same key gets the same answer, for 24 h.
+        #[oai(name = "Idempotency-Key")]
+        _idempotency_key: Header<Option<String>>, // documented here, read raw below
     ) -> Result<submit::JobAnswer, Problem> {
         let before = find(&state, &caller, id.0).await?;
         // An operator retries for the owner, not for themselves.
         let own = !caller.0.role.is_admin() || before.job.user_id == Some(caller.id());
         let watcher = own.then(|| caller.id());
-        match state.jobs.retry(id.0, watcher, &caller.0.email).await? {
-            Retried::Queued(_) => {}
+        let id_text = id.0.to_string();
+        let key = idempotency::key(request.headers(), caller.id(), &["POST", "retry", &id_text])?;
+        let tx = state.db().begin().await?;
+        if let Some(key) = &key {
+            match key.take(&tx).await? {
+                Known::New => key.started(&tx, id.0).await?,
+                Known::Answer(status, view) => return Ok(answer(status, *view)),
+                Known::Job(_) => {
+                    drop(tx);
+                    return Ok(answer(202, view::job_view(&state, &before).await?));
+                }
+            }
+        }
+        match retry::retry(&tx, id.0, watcher, &caller.0.email).await? {
+            Retried::Queued(job) => {
+                tx.commit().await?;
+                state.jobs.announce_again(&job).await;
+            }
             Retried::NotEnded(job) => {
                 let detail =
                     format!("only a failed or cancelled job can be retried; it is {}", job.state);
@@ -253,6 +271,9 @@ impl JobRoutes {
         }
         let seen = find(&state, &caller, id.0).await?;
         let view = view::job_view(&state, &seen).await?;
+        if let Some(key) = &key {
+            key.answered(&state, 202, &view).await?;
+        }
         Ok(answer(202, view))
     }
 

@@ -18,3 +18,4 @@ mod profiles;
 mod race;
 mod recorded;
 mod renames;
+mod repeats;
