@@ -12,16 +12,21 @@ pub(crate) fn complete(document: &str) -> String {
     };
     if let Some(Value::Object(schemas)) = parsed.pointer_mut("/components/schemas") {
         schemas.values_mut().for_each(mark);
+        for body in ["BatchGet", "Login", "RefreshOptions"] {
+            if let Some(Value::Object(schema)) = schemas.get_mut(body) {
+                schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+        }
     }
     let operations = parsed["paths"].as_object_mut().into_iter().flat_map(|paths| {
         paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut)
     });
     for operation in operations {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
             let rules = rules(parameter["name"].as_str().unwrap_or_default());
-            if let (Value::Object(rules), Some(schema)) =
-                (rules, parameter["schema"].as_object_mut())
-            {
+            let schema = parameter.get_mut("schema").and_then(Value::as_object_mut);
+            if let (Value::Object(rules), Some(schema)) = (rules, schema) {
                 schema.extend(rules);
             }
         }
@@ -41,7 +46,7 @@ fn rules(name: &str) -> Value {
         "wait" => json!({ "minimum": 0, "maximum": crate::query::MAX_WAIT_S }),
         "since" => json!({ "format": "date-time" }),
         "kind" => json!({ "enum": jobs::Kind::words() }),
-        "Prefer" => json!({ "pattern": "^wait=[0-9]{1,2}$" }),
+        "cursor" => json!({ "minLength": 1 }),
         "Idempotency-Key" => json!({ "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),
         _ => Value::Null,
     }
