@@ -23,12 +23,14 @@ pub enum Retried {
 }
 
 /// Queues a failed or cancelled job again: attempts, losses, calls and progress start over,
-/// `run` does not (it is the fence). `user` becomes a watcher again; without one (an operator retries) its owner does.
+/// `run` does not (it is the fence). `user` becomes a watcher again;
+/// without one (an operator retries) its owner does.
 pub async fn retry(tx: &Tx, id: Uuid, user: Option<Uuid>, by: &str) -> Result<Retried, DbErr> {
     let row: Result<Option<Model>, DbErr> = sql::one(
         tx,
         "UPDATE jobs SET state = 'queued', version = version + 1, attempt = 0, lost = 0, \
-         calls_made = 0, calls = '[]', run_at = {now}, deadline_at = NULL, stage = NULL, progress_done = 0, \
+         calls_made = 0, calls = '[]', run_at = {now}, deadline_at = NULL, stage = NULL, \
+         progress_done = 0, \
          worker = NULL, cancel_requested_at = NULL, children_open = 0, result = NULL, \
          error_code = NULL, error_message = NULL, finished_at = NULL, started_at = NULL, \
          result_expires_at = NULL \

@@ -89,7 +89,7 @@ async fn write_end(
             tracing::info!(job = %job.id, kind = %job.kind, "job succeeded");
             return;
         }
-        Ok(Ended::Output(output)) => match finish(shared, run, output).await {
+        Ok(Ended::Output(output)) => match shared.finisher.finish(run.fence, output).await {
             Ok(written) => {
                 tracing::debug!(job = %job.id, written, "job ended");
                 return;
@@ -122,14 +122,6 @@ async fn write_end(
     // so it gives up this life: rescue brings the job back when the database is.
     tracing::error!(job = %job.id, "the end could not be written; giving up the lease");
     run.life.dead.cancel();
-}
-
-async fn finish(
-    shared: &Shared,
-    run: &RunHandle,
-    output: serde_json::Value,
-) -> Result<bool, entity::DbErr> {
-    shared.finisher.finish(run.fence, output).await
 }
 
 fn read_error(error: BoxDynError) -> JobError {
