@@ -10,8 +10,10 @@ pub mod idempotency;
 pub mod identity;
 pub mod password;
 pub mod problem;
+pub mod process;
 pub mod query;
 pub mod routes;
+pub mod settings;
 pub mod state;
 pub mod view;
 

@@ -3,23 +3,112 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
 };
+use url::Url;
+
+use crate::{args, sql};
 
 /// An open transaction; dropped without [`Tx::commit`] it rolls back.
 pub type Tx = DatabaseTransaction;
 
+/// The newest migration this version relies on; what comes after it may be there too.
+pub const NEWEST_MIGRATION: &str = "m20261122_000006_noop_effects";
+
+/// Longest statement, in milliseconds: none of ours takes a second unless something is wrong.
+const STATEMENT_TIMEOUT_MS: u32 = 30_000;
+/// Longest wait for a lock, in milliseconds.
+const LOCK_TIMEOUT_MS: u32 = 10_000;
+/// Longest pause inside a transaction, in milliseconds: whoever holds locks and says nothing is
+/// gone.
+const IDLE_IN_TRANSACTION_MS: u32 = 30_000;
+
 /// The database of one process.
 #[derive(Clone, Debug)]
 pub struct Db {
-    read: DatabaseConnection,
-    write: DatabaseConnection,
+    read: Conn,
+    write: Conn,
     url: String,
+}
+
+/// A pool, for single statements.
+///
+/// Behind a pooler that hands out a server connection per transaction (pgbouncer, Supabase), a
+/// statement is prepared on one connection and may be run on another. There every single
+/// statement gets a transaction of its own, and nothing is prepared for later.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    pool: DatabaseConnection,
+    behind_pooler: bool,
+}
+
+impl Conn {
+    /// The pool itself, for migrations.
+    pub fn pool(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+
+    async fn begin(&self, options: TransactionOptions) -> Result<Tx, DbErr> {
+        let tx = self.pool.begin_with_options(options).await?;
+        if self.behind_pooler {
+            // Settings of a session would stay with a connection that others get next.
+            tx.execute_unprepared(&format!(
+                "SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
+                 SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}"
+            ))
+            .await?;
+        }
+        Ok(tx)
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Conn {
+    fn get_database_backend(&self) -> DbBackend {
+        self.pool.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        if !self.behind_pooler {
+            return self.pool.execute_raw(statement).await;
+        }
+        let tx = self.begin(TransactionOptions::default()).await?;
+        let done = tx.execute_raw(statement).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.pool.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        if !self.behind_pooler {
+            return self.pool.query_one_raw(statement).await;
+        }
+        let tx = self.begin(TransactionOptions::default()).await?;
+        let row = tx.query_one_raw(statement).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if !self.behind_pooler {
+            return self.pool.query_all_raw(statement).await;
+        }
+        let tx = self.begin(TransactionOptions::default()).await?;
+        let rows = tx.query_all_raw(statement).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
 }
 
 impl Db {
     /// Opens `url` (`sqlite://path?mode=rwc` or `postgres://…`) with at most `max` connections.
+    /// `?pgbouncer=true`, or Supabase's port 6543, says that a transaction pooler is in between.
     ///
     /// # Errors
     /// When the database cannot be reached or the URL is of neither kind.
@@ -29,17 +118,13 @@ impl Db {
             // busy handler is not.
             let write = Database::connect(sqlite(url, 1)).await?;
             let read = Database::connect(sqlite(url, max.clamp(1, 8))).await?;
-            Ok(Self { read, write, url: url.to_owned() })
+            let conn = |pool| Conn { pool, behind_pooler: false };
+            Ok(Self { read: conn(read), write: conn(write), url: url.to_owned() })
         } else {
-            let mut options = ConnectOptions::new(url.to_owned());
-            options
-                .max_connections(max)
-                .min_connections(1)
-                .acquire_timeout(Duration::from_secs(10))
-                .test_before_acquire_if_idle_for(Duration::from_secs(1))
-                .sqlx_logging(false);
-            let pool = Database::connect(options).await?;
-            Ok(Self { read: pool.clone(), write: pool, url: url.to_owned() })
+            let (server, behind_pooler) = pooler(url)?;
+            let pool = Database::connect(postgres(&server, behind_pooler, max)).await?;
+            let conn = Conn { pool, behind_pooler };
+            Ok(Self { read: conn.clone(), write: conn, url: url.to_owned() })
         }
     }
 
@@ -50,12 +135,12 @@ impl Db {
     }
 
     /// For statements that only read.
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Conn {
         &self.read
     }
 
     /// For single statements that write.
-    pub fn write(&self) -> &DatabaseConnection {
+    pub fn write(&self) -> &Conn {
         &self.write
     }
 
@@ -67,20 +152,74 @@ impl Db {
     /// A transaction that writes. On SQLite it takes the write lock at once, so that no read in
     /// it can be out of date by its first write.
     pub async fn begin(&self) -> Result<Tx, DbErr> {
-        self.write
-            .begin_with_options(TransactionOptions {
-                sqlite_transaction_mode: (self.backend() == DbBackend::Sqlite)
-                    .then_some(SqliteTransactionMode::Immediate),
-                ..Default::default()
-            })
-            .await
+        let sqlite_transaction_mode =
+            (self.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
+        self.write.begin(options).await
     }
 
     /// Closes the pools.
     pub async fn close(self) -> Result<(), DbErr> {
-        self.read.close().await?;
-        self.write.close().await
+        self.read.pool.close().await?;
+        self.write.pool.close().await
     }
+}
+
+/// Whether the tables are there and as new as this version needs them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_migrated<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
+    let applied = "SELECT version FROM seaql_migrations WHERE version = ?";
+    match sql::rows(db, applied, args![NEWEST_MIGRATION]).await {
+        Ok(rows) => Ok(!rows.is_empty()),
+        Err(error) => {
+            let text = error.to_string();
+            let no_table = text.contains("does not exist") || text.contains("no such table");
+            if no_table { Ok(false) } else { Err(error) }
+        }
+    }
+}
+
+/// The server's URL without our own parameter, and whether a transaction pooler is in between.
+fn pooler(url: &str) -> Result<(String, bool), DbErr> {
+    let mut server =
+        Url::parse(url).map_err(|_| DbErr::Custom("the database's URL is none".to_owned()))?;
+    let told = server.query_pairs().find(|(name, _)| name == "pgbouncer").map(|(_, v)| v == "true");
+    let rest: Vec<(String, String)> = server
+        .query_pairs()
+        .filter(|(name, _)| name != "pgbouncer")
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    server.set_query(None);
+    if !rest.is_empty() {
+        server.query_pairs_mut().extend_pairs(rest);
+    }
+    let behind = told.unwrap_or(server.port() == Some(6543));
+    Ok((server.into(), behind))
+}
+
+fn postgres(url: &str, behind_pooler: bool, max: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url.to_owned());
+    options
+        .max_connections(max)
+        .min_connections(1)
+        .connect_timeout(Duration::from_secs(5))
+        .acquire_timeout(Duration::from_secs(10))
+        // A server that restarted leaves dead connections behind.
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
+        .sqlx_logging(false)
+        .map_sqlx_postgres_opts(move |options| {
+            if behind_pooler {
+                return options.statement_cache_capacity(0);
+            }
+            options.application_name("farm").options([
+                ("statement_timeout", STATEMENT_TIMEOUT_MS),
+                ("lock_timeout", LOCK_TIMEOUT_MS),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
+            ])
+        });
+    options
 }
 
 fn sqlite(url: &str, connections: u32) -> ConnectOptions {
@@ -114,4 +253,20 @@ pub fn is_conflict(error: &DbErr) -> bool {
 /// True when the error says that a unique index refused the row.
 pub fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pooler_is_told_by_the_url() {
+        let direct = "postgres://u:p@host:5432/db?sslmode=require";
+        assert_eq!(pooler(direct).unwrap(), (direct.to_owned(), false));
+        let bouncer = "postgres://u:p@host:6432/db?pgbouncer=true&sslmode=require";
+        let server = "postgres://u:p@host:6432/db?sslmode=require";
+        assert_eq!(pooler(bouncer).unwrap(), (server.to_owned(), true));
+        assert!(pooler("postgres://u:p@host:6543/db").unwrap().1);
+        assert!(!pooler("postgres://u:p@host:6543/db?pgbouncer=false").unwrap().1);
+    }
 }

@@ -94,6 +94,22 @@ pub async fn remove<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), DbErr> {
     Ok(())
 }
 
+#[derive(FromQueryResult)]
+struct Count {
+    n: i64,
+}
+
+/// How many workers live and take new work.
+pub async fn count_live<C: ConnectionTrait>(db: &C) -> Result<u32, DbErr> {
+    let count: Option<Count> = sql::one(
+        db,
+        "SELECT count(*) AS n FROM workers WHERE lease_until > {now} AND NOT draining",
+        vec![],
+    )
+    .await?;
+    Ok(count.map_or(0, |count| count.n as u32))
+}
+
 /// Workers whose lease is live.
 pub async fn live<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
     sql::all(db, "SELECT * FROM workers WHERE lease_until > {now} ORDER BY started_at", vec![])

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use jobs::process::{self, End, Env, Failure};
 use uuid::Uuid;
+use worker::process::WorkerArgs;
 
 use crate::commands;
 use crate::config::Settings;
-use crate::failure::Failure;
-use crate::logging;
 
 /// A worker farm for creator analytics.
 #[derive(Debug, Parser)]
@@ -24,6 +24,12 @@ struct Cli {
 enum Command {
     /// Run everything on this machine: API, worker, scheduler, demo provider.
     Up(Up),
+    /// Role of a cluster: the front door.
+    Api,
+    /// Role of a cluster: run jobs.
+    Worker(WorkerArgs),
+    /// Role of a cluster: schedule, upkeep.
+    Scheduler,
     /// Bring the database's tables up to date, back, or say where they are.
     Migrate {
         /// What to do.
@@ -142,8 +148,7 @@ enum Jobs {
 
 /// Parses the command line and runs it.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("farm: {failure}");
@@ -152,39 +157,40 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
-    if matches!(cli.command, Command::Openapi) {
+fn run(command: Command) -> Result<(), Failure> {
+    if matches!(command, Command::Openapi) {
         println!("{}", api::openapi());
         return Ok(());
     }
-    let mut settings = Settings::from_env()?;
-    // Both crypto providers are compiled in; one must be chosen before the first TLS call.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    if let Command::Up(up) = &cli.command {
+    let env = Env::of_process()?;
+    let common = process::Settings::read(&env)?;
+    match command {
+        Command::Api => return process::run(&common.clone(), api::process::run(env, common)),
+        Command::Worker(args) => {
+            return process::run(&common.clone(), worker::process::run(args, env, common));
+        }
+        Command::Scheduler => {
+            return process::run(&common.clone(), scheduler::process::run(env, common));
+        }
+        _ => {}
+    }
+    let mut settings = Settings::read(&env)?;
+    if let Command::Up(up) = &command {
         if let Some(port) = up.port {
-            settings.http_addr = SocketAddr::new(settings.http_addr.ip(), port);
+            settings.api.http_addr = SocketAddr::new(settings.api.http_addr.ip(), port);
         }
         if let Some(dir) = &up.data_dir {
-            settings.data_dir.clone_from(dir);
+            settings.common.data_dir.clone_from(dir);
         }
     }
-    let quiet = !matches!(cli.command, Command::Up(_) | Command::DemoProvider { .. });
-    if quiet && settings.rust_log.is_none() {
-        settings.rust_log = Some("error".to_owned());
+    let quiet = !matches!(command, Command::Up(_) | Command::DemoProvider { .. });
+    if quiet && settings.common.rust_log.is_none() {
+        settings.common.rust_log = Some("error".to_owned());
     }
-    let _sentry = logging::start(&settings);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::during("the runtime did not start"))?;
-    let again = runtime.block_on(dispatch(cli.command, settings))?;
-    // A blocked thread must not keep the process.
-    runtime.shutdown_background();
-    if again { commands::up::replace_process() } else { Ok(()) }
+    process::run(&settings.common.clone(), dispatch(command, settings))
 }
 
-/// True when the process is to be replaced by a fresh one.
-async fn dispatch(command: Command, settings: Settings) -> Result<bool, Failure> {
+async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> {
     match command {
         Command::Up(up) => return commands::up::run(&settings, usize::from(up.workers)).await,
         Command::Migrate { action } => commands::migrate::run(&settings, action).await?,
@@ -204,7 +210,8 @@ async fn dispatch(command: Command, settings: Settings) -> Result<bool, Failure>
         Command::DemoProvider { port, recorded, latency_ms } => {
             commands::demo_provider::run(port, recorded, latency_ms).await?;
         }
-        Command::Openapi => {}
+        // Run before the settings of all roles are read.
+        Command::Api | Command::Worker(_) | Command::Scheduler | Command::Openapi => {}
     }
-    Ok(false)
+    Ok(End::Done)
 }

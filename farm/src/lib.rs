@@ -7,9 +7,8 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod demo;
-mod failure;
-pub mod logging;
 pub mod machine;
 pub mod seed;
+pub mod servers;
 
-pub use failure::Failure;
+pub use jobs::process::Failure;

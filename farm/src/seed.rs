@@ -3,8 +3,8 @@
 use entity::Db;
 use entity::enums::{Role, Tier};
 use entity::user::{self, NewUser};
+use jobs::process::Failure;
 
-use crate::failure::Failure;
 
 /// Password of the demo users.
 pub const DEMO_PASSWORD: &str = "demo-password";

@@ -1,12 +1,11 @@
 //! Tickets in memory: for one machine, where API and worker share a process.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use entity::enums::{Priority, Queue};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use crate::ticket::{LANE_CAPACITY, Lane, Signal, TicketQueue};
@@ -21,7 +20,7 @@ struct Tickets {
 #[derive(Debug)]
 pub struct MemoryTickets {
     lanes: Mutex<HashMap<Lane, Tickets>>,
-    wake: HashMap<Queue, Notify>,
+    arrivals: HashMap<Queue, watch::Sender<u64>>,
     signals: broadcast::Sender<Signal>,
 }
 
@@ -29,7 +28,7 @@ impl Default for MemoryTickets {
     fn default() -> Self {
         Self {
             lanes: Mutex::default(),
-            wake: Queue::ALL.iter().map(|queue| (*queue, Notify::new())).collect(),
+            arrivals: Queue::ALL.iter().map(|queue| (*queue, watch::channel(0).0)).collect(),
             signals: broadcast::channel(4_096).0,
         }
     }
@@ -39,26 +38,6 @@ impl MemoryTickets {
     fn lanes(&self) -> MutexGuard<'_, HashMap<Lane, Tickets>> {
         // Nothing in here can panic half-way; a poisoned lock still guards whole values.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self, queue: Queue, free: usize, reserved: usize) -> Vec<Uuid> {
-        let mut lanes = self.lanes();
-        let mut taken = vec![];
-        for priority in Priority::ALL {
-            let most = if priority == Priority::Interactive {
-                free
-            } else {
-                free.saturating_sub(reserved)
-            };
-            if let Some(lane) = lanes.get_mut(&Lane { queue, priority }) {
-                while taken.len() < most {
-                    let Some(id) = lane.order.pop_front() else { break };
-                    lane.present.remove(&id);
-                    taken.push(id);
-                }
-            }
-        }
-        taken
     }
 }
 
@@ -80,25 +59,45 @@ impl TicketQueue for MemoryTickets {
             }
         }
         if added > 0
-            && let Some(wake) = self.wake.get(&lane.queue)
+            && let Some(arrivals) = self.arrivals.get(&lane.queue)
         {
-            // Everybody: one worker may have reserved slots only, or fewer than there are tickets.
-            wake.notify_waiters();
+            arrivals.send_modify(|count| *count += 1);
         }
         added
     }
 
-    async fn pop(&self, queue: Queue, free: usize, reserved: usize) -> Vec<Uuid> {
-        let Some(wake) = self.wake.get(&queue) else { return vec![] };
-        loop {
-            // Listening starts before the look, so that a push in between is not missed.
-            let mut pushed = pin!(wake.notified());
-            pushed.as_mut().enable();
-            let taken = self.take(queue, free, reserved);
-            if !taken.is_empty() {
-                return taken;
+    async fn take(&self, queue: Queue, free: usize, reserved: usize) -> Vec<Uuid> {
+        let mut taken = vec![];
+        let mut low = false;
+        {
+            let mut lanes = self.lanes();
+            for priority in Priority::ALL {
+                let most = if priority == Priority::Interactive {
+                    free
+                } else {
+                    free.saturating_sub(reserved)
+                };
+                let Some(lane) = lanes.get_mut(&Lane { queue, priority }) else { continue };
+                let before = lane.order.len();
+                while taken.len() < most {
+                    let Some(id) = lane.order.pop_front() else { break };
+                    lane.present.remove(&id);
+                    taken.push(id);
+                }
+                low |= before > LANE_CAPACITY / 2 && lane.order.len() <= LANE_CAPACITY / 2;
             }
-            pushed.await;
+        }
+        if low {
+            self.publish(Signal::Low(queue));
+        }
+        taken
+    }
+
+    fn arrivals(&self, queue: Queue) -> watch::Receiver<u64> {
+        match self.arrivals.get(&queue) {
+            Some(arrivals) => arrivals.subscribe(),
+            // Every queue has one; without, it would only mean to look now and then.
+            None => watch::channel(0).1,
         }
     }
 
@@ -118,6 +117,10 @@ impl TicketQueue for MemoryTickets {
     fn signals(&self) -> broadcast::Receiver<Signal> {
         self.signals.subscribe()
     }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -136,9 +139,9 @@ mod tests {
         let ids: Vec<Uuid> = (0..6).map(Uuid::from_u128).collect();
         tickets.push(lane(Priority::Bulk), &ids[..3]).await;
         tickets.push(lane(Priority::Interactive), &ids[3..4]).await;
-        assert_eq!(tickets.pop(FETCH, 3, 1).await, [ids[3], ids[0]]);
+        assert_eq!(tickets.take(FETCH, 3, 1).await, [ids[3], ids[0]]);
         tickets.push(lane(Priority::Interactive), &ids[4..]).await;
-        assert_eq!(tickets.pop(FETCH, 1, 1).await, [ids[4]], "the reserved slot");
+        assert_eq!(tickets.take(FETCH, 1, 1).await, [ids[4]], "the reserved slot");
         assert_eq!(tickets.len(lane(Priority::Bulk)).await, 2);
     }
 
@@ -154,12 +157,25 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_worker_wakes_at_once() {
         let tickets = std::sync::Arc::new(MemoryTickets::default());
-        let waiting = tokio::spawn({
-            let tickets = tickets.clone();
-            async move { tickets.pop(FETCH, 1, 0).await }
-        });
-        tokio::task::yield_now().await;
+        let mut arrivals = tickets.arrivals(FETCH);
+        assert!(tickets.take(FETCH, 1, 0).await.is_empty());
         tickets.push(lane(Priority::Normal), &[Uuid::from_u128(7)]).await;
-        assert_eq!(waiting.await.unwrap(), [Uuid::from_u128(7)]);
+        arrivals.changed().await.unwrap();
+        assert_eq!(tickets.take(FETCH, 1, 0).await, [Uuid::from_u128(7)]);
+        assert!(!arrivals.has_changed().unwrap(), "taking is no news");
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_was_full_says_when_it_is_half_empty() {
+        let tickets = MemoryTickets::default();
+        let mut signals = tickets.signals();
+        let ids: Vec<Uuid> = (0..LANE_CAPACITY as u128).map(Uuid::from_u128).collect();
+        tickets.push(lane(Priority::Bulk), &ids).await;
+        tickets.take(FETCH, LANE_CAPACITY / 2 - 1, 0).await;
+        assert!(signals.try_recv().is_err());
+        tickets.take(FETCH, 1, 0).await;
+        assert_eq!(signals.try_recv(), Ok(Signal::Low(FETCH)));
+        tickets.take(FETCH, 1, 0).await;
+        assert!(signals.try_recv().is_err(), "once");
     }
 }

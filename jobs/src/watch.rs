@@ -56,7 +56,7 @@ impl Watch {
                             }
                             waited(&room, Some(&ids))
                         }
-                        Ok(Signal::Stop(_)) => continue,
+                        Ok(Signal::Stop(_) | Signal::Low(_)) => continue,
                         Err(broadcast::error::RecvError::Lagged(_)) => waited(&room, None),
                         Err(broadcast::error::RecvError::Closed) => return,
                     },

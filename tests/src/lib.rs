@@ -1,6 +1,9 @@
 //! End-to-end tests: [`System`] is a whole farm in one process, with a clock that tests move, the
 //! demo provider, and an API that is called without a network.
 //!
+//! It runs on SQLite with tickets in memory, or, with `TEST_STACK=cluster`, on Postgres and Redis:
+//! the same stories, with a front door, workers and a scheduler that meet only there.
+//!
 //! A story starts a system, acts through the API or the job contract, waits for conditions (never
 //! for time), and calls [`System::end`], which refuses unfinished jobs and contradictions.
 
@@ -10,6 +13,7 @@
 
 mod client;
 mod recorded;
+pub mod servers;
 mod system;
 
 pub use client::{Answer, Client};

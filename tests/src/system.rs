@@ -14,7 +14,9 @@ use entity::user::{self, NewUser};
 use entity::{Db, Time, clock, sql};
 use farm::demo::{DemoOptions, DemoProvider};
 use jobs::Jobs;
+use jobs::limit::RateLimit;
 use jobs::memory::MemoryTickets;
+use jobs::redis::{Redis, RedisTickets};
 use migration::{Migrator, MigratorTrait};
 use poem::EndpointExt;
 use scheduler::{Upkeep, UpkeepConfig};
@@ -27,7 +29,7 @@ use worker::provider::{Decodo, DecodoConfig, Pauses, ProfileProvider, Secret};
 use worker::{Deps, Engine, EngineConfig};
 
 use crate::client::Client;
-use crate::eventually;
+use crate::{eventually, servers};
 
 /// Password of every user of a system.
 pub const PASSWORD: &str = "demo-password";
@@ -114,6 +116,7 @@ pub struct System {
     deps: Deps,
     engine_config: EngineConfig,
     stop: CancellationToken,
+    stack: Stack,
     dir: TempDir,
     ended: bool,
 }
@@ -133,8 +136,7 @@ impl System {
         let _ =
             tracing_subscriber::fmt().with_test_writer().with_max_level(tracing_level()).try_init();
         let dir = TempDir::new().expect("a temporary folder");
-        let db = database(&dir).await;
-        Migrator::up(db.write(), None).await.expect("migrations");
+        let (stack, db) = Stack::start(&dir).await;
         let demo = DemoProvider::start(DemoOptions {
             recorded: builder.recorded.clone(),
             ..DemoOptions::for_tests()
@@ -145,14 +147,19 @@ impl System {
             provider: provider(&demo, builder.call_timeout),
             fresh_for: farm::machine::FRESH_FOR,
         };
-        let jobs = Jobs::new(db, Arc::new(MemoryTickets::default()));
+        let jobs = match &stack {
+            Stack::Machine => Jobs::new(db, Arc::new(MemoryTickets::default())),
+            Stack::Cluster { redis, .. } => {
+                Jobs::new(db, Arc::new(RedisTickets::new(redis.clone())))
+            }
+        };
         let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
         let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
         let state = AppState::new(jobs.clone(), issuer, cors, farm::machine::FRESH_FOR);
         let issuer = state.issuer.clone();
         let stop = CancellationToken::new();
         let upkeep = Upkeep::new(
-            jobs.clone(),
+            apart(&stack, &jobs),
             UpkeepConfig { sweep_every: Duration::from_millis(50), ..UpkeepConfig::default() },
         );
         if builder.upkeep {
@@ -168,6 +175,7 @@ impl System {
             deps,
             engine_config: builder.engine,
             stop,
+            stack,
             dir,
             ended: false,
         };
@@ -180,7 +188,8 @@ impl System {
     /// One more worker.
     pub async fn add_worker(&mut self) {
         let (deps, config) = (self.deps.clone(), self.engine_config.clone());
-        let engine = Engine::start(self.jobs.clone(), deps, config).await.expect("a worker");
+        let jobs = apart(&self.stack, &self.jobs);
+        let engine = Engine::start(jobs, deps, config).await.expect("a worker");
         self.engines.push(engine);
     }
 
@@ -331,7 +340,21 @@ impl System {
         for engine in std::mem::take(&mut self.engines) {
             engine.shutdown().await;
         }
+        if let Stack::Cluster { database, .. } = &self.stack {
+            self.jobs.tickets().wipe().await;
+            servers::drop_database(database).await;
+        }
         self.ended = true;
+    }
+}
+
+/// The same work as another process of the cluster holds it: with tickets and news of its own.
+fn apart(stack: &Stack, jobs: &Jobs) -> Jobs {
+    match stack {
+        Stack::Machine => jobs.clone(),
+        Stack::Cluster { redis, .. } => {
+            Jobs::new(jobs.db().clone(), Arc::new(RedisTickets::new(redis.clone())))
+        }
     }
 }
 
@@ -347,29 +370,38 @@ fn provider(demo: &DemoProvider, call_timeout: Duration) -> Arc<dyn ProfileProvi
     let config = DecodoConfig {
         call_timeout,
         pauses: Pauses { initial: Duration::from_millis(1), cap: Duration::from_millis(2) },
-        rate_per_second: std::num::NonZeroU32::new(1_000).expect("not zero"),
+        rate: Arc::new(RateLimit::local(std::num::NonZeroU32::new(1_000).expect("not zero"))),
         ..DecodoConfig::new(base, "test", Secret::new("test"))
     };
     Arc::new(Decodo::new(config).expect("a client"))
 }
 
-/// A file in the system's folder; with `TEST_POSTGRES_URL` (a server where databases may be made)
-/// a fresh Postgres database instead, so that the same stories can be run on both.
-#[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
-async fn database(dir: &TempDir) -> Db {
-    let url = match std::env::var("TEST_POSTGRES_URL") {
-        Err(_) => format!("sqlite://{}?mode=rwc", dir.path().join("farm.db").display()),
-        Ok(server) => {
-            let name = format!("farm_test_{}", Uuid::now_v7().simple());
-            let admin = sea_orm::Database::connect(&server).await.expect("the Postgres server");
-            let create = format!("CREATE DATABASE {name}");
-            admin.execute_unprepared(&create).await.expect("a database");
-            let mut url = Url::parse(&server).expect("a URL");
-            url.set_path(&name);
-            url.to_string()
+/// Where the rows and tickets of a system are.
+enum Stack {
+    /// A file, and the memory of this process.
+    Machine,
+    /// A database cloned for this story, and keys that begin with its name.
+    Cluster { database: String, redis: Redis },
+}
+
+impl Stack {
+    #[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
+    async fn start(dir: &TempDir) -> (Self, Db) {
+        match std::env::var("TEST_STACK").as_deref() {
+            Err(_) | Ok("machine") => {
+                let url = format!("sqlite://{}?mode=rwc", dir.path().join("farm.db").display());
+                let db = Db::connect(&url, 8).await.expect("the database");
+                Migrator::up(db.write().pool(), None).await.expect("migrations");
+                (Self::Machine, db)
+            }
+            Ok("cluster") => {
+                let (db, database) = servers::database().await;
+                let redis = Redis::new(&servers::servers().redis, &database).expect("a Redis");
+                (Self::Cluster { database, redis }, db)
+            }
+            Ok(other) => panic!("TEST_STACK must be machine or cluster, not {other}"),
         }
-    };
-    Db::connect(&url, 8).await.expect("the database")
+    }
 }
 
 #[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm

@@ -6,6 +6,8 @@ mod dispatch;
 pub mod engine;
 pub mod formulas;
 mod handlers;
+pub mod process;
 pub mod provider;
+pub mod settings;
 
 pub use engine::{Deps, Engine, EngineConfig, JobError};

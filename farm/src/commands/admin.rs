@@ -2,9 +2,9 @@
 
 use entity::enums::{Role, Tier};
 use entity::user::{self, NewUser};
+use jobs::process::Failure;
 
 use crate::config::Settings;
-use crate::failure::Failure;
 use crate::machine;
 
 pub(crate) async fn create(

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::commands::told_to_stop;
+use jobs::process::{Failure, told_to_stop};
+
 use crate::demo::{DemoOptions, DemoProvider};
-use crate::failure::Failure;
 
 pub(crate) async fn run(
     port: u16,

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use entity::job::integrity;
 use entity::{Db, clock, queue_control, worker};
+use jobs::process::Failure;
 use migration::{Migrator, MigratorTrait};
 use serde_json::json;
 
 use crate::config::Settings;
-use crate::failure::Failure;
 use crate::machine;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<(), Failure> 
     let mut report = Report::default();
     data_dir(settings, &mut report);
     if machine::database_exists(settings) {
-        match machine::connect(settings).await {
+        match settings.common.connect(2).await {
             Ok(db) => database(&db, &mut report).await,
             Err(failure) => report.add(Verdict::Bad, "database", failure.0),
         }
@@ -68,7 +68,7 @@ fn print(report: &Report, json: bool) {
 }
 
 fn data_dir(settings: &Settings, report: &mut Report) {
-    let dir = &settings.data_dir;
+    let dir = &settings.common.data_dir;
     match std::fs::metadata(dir) {
         Ok(meta) if meta.is_dir() => {
             let open = meta.permissions().mode() & 0o007 != 0;
@@ -88,7 +88,7 @@ fn data_dir(settings: &Settings, report: &mut Report) {
 }
 
 async fn database(db: &Db, report: &mut Report) {
-    let pending = match Migrator::get_pending_migrations(db.write()).await {
+    let pending = match Migrator::get_pending_migrations(db.write().pool()).await {
         Ok(pending) => pending.len(),
         Err(error) => return report.add(Verdict::Bad, "database", error.to_string()),
     };
@@ -127,7 +127,7 @@ async fn database(db: &Db, report: &mut Report) {
 
 /// Only whether something listens: a real call would cost money.
 async fn provider(settings: &Settings, report: &mut Report) {
-    let Some(decodo) = &settings.decodo else {
+    let Some(decodo) = &settings.worker.decodo else {
         return report.add(Verdict::Good, "provider", "demo (DECODO_* is not set)");
     };
     let url = &decodo.base_url;

@@ -1,7 +1,5 @@
 //! `farm jobs`: the same acts as the API's, straight on the database.
 
-use std::sync::Arc;
-
 use api::view::{self, JobView};
 use api::{AppState, Issuer};
 use entity::enums::JobState;
@@ -9,21 +7,20 @@ use entity::job::cancel::Leaver;
 use entity::job::query::{self, Filter, Viewer};
 use entity::job::retry::Retried;
 use entity::job_event;
-use jobs::Jobs;
-use jobs::memory::MemoryTickets;
+use jobs::process::Failure;
+use jobs::process::Settings as Common;
 use poem_openapi::types::ToJSON;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::config::Settings;
-use crate::failure::Failure;
 use crate::machine::{self, FRESH_FOR};
 
-/// The database behind the same views as the API. Its tickets go nowhere: the running farm sends
-/// its own within a second.
+/// The database behind the same views as the API. Without a Redis its tickets and news go nowhere:
+/// the running farm finds what changed within a few seconds.
 async fn open(settings: &Settings) -> Result<AppState, Failure> {
     let db = machine::open_existing(settings).await?;
-    let jobs = Jobs::new(db, Arc::new(MemoryTickets::default()));
+    let jobs = Common::jobs(db, settings.common.redis()?.as_ref());
     // Nothing is signed or checked here.
     let issuer = Issuer::new(b"unused by the command line");
     Ok(AppState::new(jobs, issuer, api::Cors::default(), FRESH_FOR))

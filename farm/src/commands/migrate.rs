@@ -1,11 +1,11 @@
 //! `farm migrate`: the tables.
 
 use clap::ValueEnum;
+use jobs::process::Failure;
 use migration::{Migrator, MigratorTrait};
 use sea_orm_migration::migrator::MigrationStatus;
 
 use crate::config::Settings;
-use crate::failure::Failure;
 use crate::machine;
 
 /// What to do.
@@ -20,20 +20,20 @@ pub(crate) enum Action {
 }
 
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failure> {
-    machine::make_data_dir(&settings.data_dir)?;
-    let db = machine::connect(settings).await?;
+    machine::make_data_dir(&settings.common.data_dir)?;
+    let db = settings.common.connect(2).await?;
     match action {
         Action::Up => {
-            Migrator::up(db.write(), None).await.map_err(Failure::during("migrations failed"))?;
+            Migrator::up(db.write().pool(), None).await.map_err(Failure::during("migrations failed"))?;
         }
         Action::Down => {
-            Migrator::down(db.write(), Some(1))
+            Migrator::down(db.write().pool(), Some(1))
                 .await
                 .map_err(Failure::during("the last step could not be taken back"))?;
         }
         Action::Status => {}
     }
-    let steps = Migrator::get_migration_with_status(db.write()).await?;
+    let steps = Migrator::get_migration_with_status(db.write().pool()).await?;
     for step in steps {
         let applied = step.status() == MigrationStatus::Applied;
         println!("{}  {}", if applied { "applied" } else { "pending" }, step.name());

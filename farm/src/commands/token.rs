@@ -2,9 +2,9 @@
 
 use api::Issuer;
 use entity::user;
+use jobs::process::Failure;
 
 use crate::config::Settings;
-use crate::failure::Failure;
 use crate::machine;
 
 pub(crate) async fn run(settings: &Settings, email: &str, ttl_s: i64) -> Result<(), Failure> {
@@ -13,13 +13,13 @@ pub(crate) async fn run(settings: &Settings, email: &str, ttl_s: i64) -> Result<
     let user = user.ok_or_else(|| {
         Failure::new(format!("no user has the address {email}; see farm admin create"))
     })?;
-    if settings.jwt_secret.is_none() && !settings.data_dir.join("jwt-secret").exists() {
+    if settings.api.jwt_secret.is_none() && !settings.common.data_dir.join("jwt-secret").exists() {
         return Err(Failure::new(format!(
             "there is no secret in {}; set FARM_JWT_SECRET or FARM_DATA_DIR as the API has them",
-            settings.data_dir.display()
+            settings.common.data_dir.display()
         )));
     }
-    let issuer = Issuer::new(&settings.issuer_secret()?);
+    let issuer = Issuer::new(&settings.api.issuer_secret(&settings.common.data_dir)?);
     let token = issuer.sign(&user, ttl_s).map_err(Failure::during("no token"))?;
     println!("{token}");
     db.close().await?;

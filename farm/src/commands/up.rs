@@ -1,47 +1,20 @@
 //! `farm up`: everything in one process.
 
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 
-use crate::commands::told_to_stop;
+use jobs::process::{End, Failure, drained, until_stopped};
+
 use crate::config::Settings;
-use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::seed::{DEMO_PASSWORD, DEMO_USERS};
 
-/// Runs until told to stop; true when the process must be replaced.
-pub(crate) async fn run(settings: &Settings, workers: usize) -> Result<bool, Failure> {
+/// Runs until told to stop, or until the process must be replaced.
+pub(crate) async fn run(settings: &Settings, workers: usize) -> Result<End, Failure> {
     let machine = Machine::start(settings, workers).await?;
     greet(settings, &machine);
-    let again = tokio::select! {
-        stopped = told_to_stop() => {
-            stopped?;
-            eprintln!("farm: stopping; running jobs have 25 s to finish, the rest goes back");
-            false
-        }
-        () = machine.stuck() => {
-            tracing::error!("a job cannot be stopped; draining and starting afresh");
-            true
-        }
-    };
-    // A second signal ends the process at once: what it ran is rescued when it is back.
-    let done = tokio::select! {
-        () = machine.shutdown() => true,
-        stopped = told_to_stop() => { stopped?; false }
-    };
-    if !done {
-        return Err(Failure::new("stopped without draining; running jobs will be rescued"));
-    }
-    Ok(again)
-}
-
-/// Starts this program anew in place of itself, with the same arguments.
-#[allow(clippy::disallowed_methods)]
-pub(crate) fn replace_process() -> Result<(), Failure> {
-    let program =
-        std::env::current_exe().map_err(Failure::during("the program cannot be found"))?;
-    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
-    Err(Failure::new(format!("the process could not be replaced: {error}")))
+    let end = until_stopped(machine.stuck()).await?;
+    drained(machine.shutdown()).await?;
+    Ok(end)
 }
 
 /// One write, so that no log line gets in between.
@@ -50,12 +23,12 @@ fn greet(settings: &Settings, machine: &Machine) {
     let mut lines = vec![
         "farm is up.".to_owned(),
         format!("  docs      {at}/docs"),
-        format!("  data      {}", settings.data_dir.display()),
+        format!("  data      {}", settings.common.data_dir.display()),
     ];
     if let Some(demo) = &machine.demo {
         lines.push(format!("  provider  demo, {}", demo.base_url()));
     }
-    if settings.is_demo() {
+    if settings.common.is_demo() {
         let users: Vec<&str> = DEMO_USERS.iter().map(|(email, ..)| *email).collect();
         lines.push(format!("  sign in   {} (password {DEMO_PASSWORD})", users.join(", ")));
         lines.push(format!("  token     farm token --email {}", DEMO_USERS[0].0));

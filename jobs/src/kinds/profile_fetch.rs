@@ -11,6 +11,9 @@ use crate::catalog::Kind;
 use crate::handle::Handle;
 use crate::policy::{End, Job, Policy};
 
+/// A stored profile younger than this is fresh: it is not fetched again unless forced. 24 h.
+pub const FRESH_FOR: Duration = Duration::from_secs(24 * 3_600);
+
 /// A fetch of one profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileFetch {

@@ -6,12 +6,15 @@ use std::time::Duration;
 use entity::enums::Queue;
 use entity::job::Model;
 use entity::job::end::Settle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use super::Shared;
 use super::life::{Life, RunHandle};
 use super::run::Run;
+
+/// How often an idle queue is looked at although no arrival was heard of: the news may be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Claims for one queue until the worker stops; the runs go to apalis through the channel.
 pub(crate) async fn claim_loop(
@@ -24,10 +27,10 @@ pub(crate) async fn claim_loop(
     let free = Arc::new(Semaphore::new(slots));
     // A quarter of the slots, at least one of several, is for people who wait.
     let reserved = if slots > 1 { (slots / 4).max(1) } else { 0 };
+    let mut arrivals = shared.jobs.tickets().arrivals(queue);
     loop {
-        let Some((mut permits, ids)) = take_tickets(&shared, &free, queue, reserved).await else {
-            return;
-        };
+        let taken = take_tickets(&shared, &free, &mut arrivals, queue, reserved).await;
+        let Some((mut permits, ids)) = taken else { return };
         let life = shared.life.borrow().clone();
         let claimed =
             entity::job::claim::claim(shared.jobs.db().write(), life.id, &ids, &kinds).await;
@@ -75,25 +78,38 @@ async fn put_back(shared: &Shared, claimed: &[Model]) {
     }
 }
 
-/// Waits for a free slot, then for tickets for the slots that are free by then; slots that become
-/// free meanwhile count. `None` when the worker stops.
+/// Waits until there is a free slot and a ticket for it, then takes tickets for all the slots that
+/// are free by then. `None` when the worker stops.
 async fn take_tickets(
     shared: &Shared,
     free: &Arc<Semaphore>,
+    arrivals: &mut watch::Receiver<u64>,
     queue: Queue,
     reserved: usize,
 ) -> Option<(Vec<OwnedSemaphorePermit>, Vec<Uuid>)> {
     let mut slots = vec![];
     loop {
+        if slots.is_empty() {
+            tokio::select! {
+                () = shared.stop.cancelled() => return None,
+                slot = free.clone().acquire_owned() => slots.push(slot.ok()?),
+            }
+        }
         while let Ok(slot) = free.clone().try_acquire_owned() {
             slots.push(slot);
         }
+        arrivals.mark_unchanged();
+        // To its end: what it takes must not be dropped on the way.
+        let ids = shared.jobs.tickets().take(queue, slots.len(), reserved).await;
+        if !ids.is_empty() {
+            return Some((slots, ids));
+        }
         tokio::select! {
             () = shared.stop.cancelled() => return None,
+            Ok(()) = arrivals.changed() => {}
+            // With one more slot a lane may be served that is not for the reserved ones.
             slot = free.clone().acquire_owned() => slots.push(slot.ok()?),
-            ids = shared.jobs.tickets().pop(queue, slots.len(), reserved), if !slots.is_empty() => {
-                return Some((slots, ids));
-            }
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
 }

@@ -43,6 +43,8 @@ impl LeaseThread {
             slots,
             lease: config.lease,
             renew_every: config.renew_every,
+            replicas: config.replicas.clone(),
+            kinds: kinds_of(config),
             runs: Runs::default(),
             pulse: Arc::new(AtomicU64::new(0)),
             stop: CancellationToken::new(),
@@ -90,6 +92,8 @@ struct Keeper {
     slots: i32,
     lease: Duration,
     renew_every: Duration,
+    replicas: watch::Sender<u32>,
+    kinds: Vec<&'static str>,
     runs: Runs,
     pulse: Arc<AtomicU64>,
     stop: CancellationToken,
@@ -168,6 +172,9 @@ impl Keeper {
                 if let Err(error) = self.look_at_runs(db, life, strays).await {
                     tracing::warn!(%error, "the worker's runs could not be read");
                 }
+                if let Ok(alive) = worker::count_live(db.read()).await {
+                    self.replicas.send_replace(alive.max(1));
+                }
                 true
             }
             Ok(false) => self.start_over(db, lives, life).await,
@@ -237,12 +244,11 @@ impl Keeper {
 
     async fn register(&self, db: &Db, life: &Life) -> Result<(), DbErr> {
         let tx = db.begin().await?;
-        let kinds = jobs::Kind::words();
         let new = NewWorker {
             id: life.id,
             host: &self.host,
             version: env!("CARGO_PKG_VERSION"),
-            kinds: &kinds,
+            kinds: &self.kinds,
             slots: self.slots,
             lease_ms: self.lease.as_millis() as i64,
         };
@@ -268,10 +274,21 @@ pub(crate) async fn listen_for_stops(shared: Arc<Shared>) {
     loop {
         match signals.recv().await {
             Ok(Signal::Stop(ids)) => shared.runs.request_stop(&ids),
-            Ok(Signal::Changed(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Ok(Signal::Changed(_) | Signal::Low(_))
+            | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
         }
     }
+}
+
+/// The kinds that wait in the queues this worker serves. A noop waits in whatever queue it is told.
+fn kinds_of(config: &EngineConfig) -> Vec<&'static str> {
+    let serves = |queue| config.concurrency.get(&queue).is_some_and(|slots| *slots > 0);
+    let kinds = jobs::Kind::ALL.iter();
+    kinds
+        .filter(|kind| serves(kind.policy().queue) || **kind == jobs::Kind::Noop)
+        .map(|kind| kind.as_str())
+        .collect()
 }
 
 /// Host name and process id, for people who look at the list of workers.

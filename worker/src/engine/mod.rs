@@ -62,6 +62,8 @@ pub struct EngineConfig {
     pub overrun: Duration,
     /// No attempt may take longer, whatever its kind's policy allows.
     pub longest: Duration,
+    /// Told at every renewal how many workers live, for limits that are shared.
+    pub replicas: watch::Sender<u32>,
 }
 
 impl Default for EngineConfig {
@@ -80,6 +82,7 @@ impl Default for EngineConfig {
             grace: Duration::from_secs(25),
             overrun: Duration::from_secs(10),
             longest: Duration::from_secs(3_600),
+            replicas: watch::channel(1).0,
         }
     }
 }

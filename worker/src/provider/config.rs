@@ -1,42 +1,16 @@
 //! Settings of the Decodo client and the errors of building it.
 
-use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
+use jobs::limit::RateLimit;
+use jobs::process::Secret;
 use thiserror::Error;
 use url::Url;
 
 use super::breaker::BreakerPolicy;
 use super::retry::Pauses;
-
-/// A text that never shows in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// Settings of [`super::Decodo`].
 #[derive(Debug, Clone)]
@@ -49,8 +23,8 @@ pub struct DecodoConfig {
     pub password: Secret,
     /// A ready Basic token, as the vendor's dashboard prints it.
     pub api_key: Option<Secret>,
-    /// Calls per second of this process.
-    pub rate_per_second: NonZeroU32,
+    /// Calls per second, of this process or of all replicas.
+    pub rate: Arc<RateLimit>,
     /// Longest single call, from connecting to the end of the body.
     pub call_timeout: Duration,
     /// Calls under way at once.
@@ -71,7 +45,7 @@ impl DecodoConfig {
             username: username.into(),
             password,
             api_key: None,
-            rate_per_second: NonZeroU32::MIN.saturating_add(4),
+            rate: Arc::new(RateLimit::local(NonZeroU32::MIN.saturating_add(4))),
             call_timeout: Duration::from_secs(30),
             connections: NonZeroUsize::MIN.saturating_add(4),
             pauses: Pauses::default(),

@@ -1,11 +1,12 @@
 //! The Decodo client: one HTTP call at a time, up the ladder, inside every limit.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jobs::limit::RateLimit;
+use jobs::process::Secret;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
@@ -19,7 +20,7 @@ use url::Url;
 use super::answer::{self, Answer};
 use super::body::{self, Body};
 use super::breaker::{BreakerState, Gate, Refused};
-use super::config::{DecodoConfig, ProviderError, Secret};
+use super::config::{DecodoConfig, ProviderError};
 use super::ladder::{Climb, Next, Step};
 use super::retry::RetryBudget;
 use super::{CallBudget, CallOutcome, FetchOutcome, FetchReport, ProfileProvider, clean};
@@ -40,7 +41,7 @@ pub struct Decodo {
     credentials: Credentials,
     call_timeout: Duration,
     slots: Semaphore,
-    rate: DefaultDirectRateLimiter,
+    rate: Arc<RateLimit>,
     gate: Gate,
     retries: Mutex<RetryBudget>,
     start: Instant,
@@ -77,7 +78,7 @@ impl Decodo {
             credentials: credentials(&config)?,
             call_timeout: config.call_timeout,
             slots: Semaphore::new(connections),
-            rate: RateLimiter::direct(Quota::per_second(config.rate_per_second)),
+            rate: config.rate,
             gate: Gate::new(config.breaker),
             retries: Mutex::new(RetryBudget::new(config.retry_floor)),
             start: Instant::now(),
@@ -103,7 +104,7 @@ impl Decodo {
             let Ok(slot) = self.slots.acquire().await else {
                 return climb.unavailable("the provider client is shutting down");
             };
-            self.rate.until_ready().await;
+            self.rate.turn().await;
             if !self.may_call(climb.at_start(), retry) {
                 return climb.unavailable(
                     "too many provider calls are failing to repeat this one now; \

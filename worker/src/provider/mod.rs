@@ -27,8 +27,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{DecodoConfig, ProviderError, Secret};
+pub use config::{DecodoConfig, ProviderError};
 pub use decodo::Decodo;
+pub use jobs::process::Secret;
 pub use fetched::{FetchedPost, FetchedProfile, FetchedRelated};
 pub use retry::Pauses;
 

@@ -1,7 +1,6 @@
 //! Time, size, cancellation, circuit and rate.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
@@ -142,7 +141,7 @@ async fn cancelling_ends_a_call_a_pause_and_a_wait() {
 async fn waiting_for_a_slot_or_the_rate_obeys_the_deadline_and_costs_no_call() {
     let server = TestServer::start(vec![Reply::json(&envelope(user())), Reply::hang()]).await;
     let mut slow = config(&server.base);
-    slow.rate_per_second = NonZeroU32::MIN;
+    slow.rate = Arc::new(RateLimit::local(NonZeroU32::MIN));
     let client = Decodo::new(slow).unwrap();
     let short = CallBudget { deadline: Duration::from_millis(50), ..budget(5) };
     assert!(matches!(fetch(&client, budget(5)).await.outcome, FetchOutcome::Found(_)));

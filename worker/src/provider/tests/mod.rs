@@ -10,8 +10,10 @@ mod recorded;
 mod server;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jobs::limit::RateLimit;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +24,7 @@ use super::*;
 fn config(base: &str) -> DecodoConfig {
     let mut config = DecodoConfig::new(base.parse().unwrap(), "someone", Secret::new("hush"));
     config.pauses = Pauses { initial: Duration::from_millis(2), cap: Duration::from_millis(4) };
-    config.rate_per_second = NonZeroU32::new(10_000).unwrap();
+    config.rate = Arc::new(RateLimit::local(NonZeroU32::new(10_000).unwrap()));
     config.retry_floor = 1_000;
     config.breaker = BreakerPolicy { consecutive: 1_000, min_calls: 1_000, ..Default::default() };
     config

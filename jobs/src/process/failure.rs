@@ -1,4 +1,4 @@
-//! Why a command failed: one sentence for a person at a terminal.
+//! Why a process or a command failed: one sentence for a person at a terminal.
 
 /// A sentence that says what failed, on what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +23,8 @@ impl From<entity::DbErr> for Failure {
     }
 }
 
-impl From<jobs::JobsError> for Failure {
-    fn from(error: jobs::JobsError) -> Self {
+impl From<crate::JobsError> for Failure {
+    fn from(error: crate::JobsError) -> Self {
         Self(error.to_string())
     }
 }

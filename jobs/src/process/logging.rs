@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogFormat, Settings};
+use super::{LogFormat, Settings};
 
 /// Starts logging to standard error. Keep the guard: dropping it sends what Sentry still holds.
 pub fn start(settings: &Settings) -> Option<sentry::ClientInitGuard> {

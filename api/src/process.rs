@@ -1,0 +1,112 @@
+//! The front door as a process: `farm api`, and the program `api`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jobs::Jobs;
+use jobs::kinds::profile_fetch::FRESH_FOR;
+use jobs::process::{End, Env, Failure, Settings, drained, until_stopped};
+use poem::listener::{Acceptor, Listener, TcpListener};
+use poem::{Endpoint, Response, Server};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::ApiSettings;
+use crate::{AppState, Cors, Issuer};
+
+/// Database connections of this role: every request holds one for milliseconds.
+const CONNECTIONS: u32 = 10;
+/// How long open requests may take at shutdown.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the role until it is told to stop.
+///
+/// # Errors
+/// A sentence.
+pub async fn run(env: Env, settings: Settings) -> Result<End, Failure> {
+    settings.require_cluster("api")?;
+    let api = ApiSettings::read(&env)?;
+    if api.jwt_secret.is_none() {
+        return Err(Failure::new(
+            "FARM_JWT_SECRET is not set: every replica must sign and check with the same secret \
+             of at least 32 bytes",
+        ));
+    }
+    let db = settings.connect_migrated(CONNECTIONS).await?;
+    let jobs = Settings::jobs(db, settings.redis()?.as_ref());
+    let front = FrontDoor::open(&settings, &api, jobs).await?;
+    // Whoever starts replicas reads where this one is.
+    println!("api listens on http://{}", front.addr);
+    let end = until_stopped(std::future::pending()).await?;
+    drained(front.close()).await?;
+    Ok(end)
+}
+
+/// A listening front door.
+#[derive(Debug)]
+pub struct FrontDoor {
+    /// Where it answers.
+    pub addr: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl FrontDoor {
+    /// Listens and answers.
+    ///
+    /// # Errors
+    /// When the address is taken or the issuer has no secret.
+    pub async fn open(
+        settings: &Settings,
+        api: &ApiSettings,
+        jobs: Jobs,
+    ) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(api.http_addr).into_acceptor().await;
+        let acceptor = listener.map_err(|error| {
+            Failure::new(format!(
+                "{} cannot be listened on: {error}; choose another with --port or FARM_HTTP_ADDR",
+                api.http_addr
+            ))
+        })?;
+        let addrs = acceptor.local_addr();
+        let addr = addrs.iter().find_map(|addr| addr.as_socket_addr().copied());
+        let issuer = Issuer::new(&api.issuer_secret(&settings.data_dir)?);
+        let cors = Cors { origins: api.cors_origins.clone() };
+        let state = AppState::new(jobs, issuer, cors, FRESH_FOR);
+        let stop = CancellationToken::new();
+        let server = serve(acceptor, crate::app(state), stop.clone());
+        Ok(Self { addr: addr.unwrap_or(api.http_addr), stop, server })
+    }
+
+    /// Takes no more requests.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Takes no more requests and waits for those that are open.
+    pub async fn close(self) {
+        self.stop();
+        if let Ok(Err(error)) = self.server.await {
+            tracing::warn!(%error, "the HTTP server ended with an error");
+        }
+    }
+}
+
+fn serve<A>(
+    acceptor: A,
+    app: impl Endpoint<Output = Response> + 'static,
+    stop: CancellationToken,
+) -> JoinHandle<std::io::Result<()>>
+where
+    A: Acceptor + 'static,
+{
+    tokio::spawn(async move {
+        let stopped = async move { stop.cancelled().await };
+        Server::new_with_acceptor(acceptor)
+            .name("farm")
+            // Longer than any request waits.
+            .idle_timeout(Duration::from_secs(75))
+            .run_with_graceful_shutdown(app, stopped, Some(HTTP_GRACE))
+            .await
+    })
+}

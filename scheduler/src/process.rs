@@ -1,0 +1,27 @@
+//! The scheduler as a process: `farm scheduler`, and the program `scheduler`.
+
+use jobs::process::{End, Env, Failure, Settings, until_stopped};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Upkeep, UpkeepConfig};
+
+/// Database connections of this role: one per loop.
+const CONNECTIONS: u32 = 5;
+
+/// Runs the role until it is told to stop. Any number may run.
+///
+/// # Errors
+/// A sentence.
+pub async fn run(_: Env, settings: Settings) -> Result<End, Failure> {
+    settings.require_cluster("scheduler")?;
+    let db = settings.connect_migrated(CONNECTIONS).await?;
+    let jobs = Settings::jobs(db, settings.redis()?.as_ref());
+    let stop = CancellationToken::new();
+    let upkeep = Upkeep::new(jobs, UpkeepConfig::default());
+    let loops = tokio::spawn(upkeep.run_until(stop.clone()));
+    println!("scheduler runs");
+    let end = until_stopped(std::future::pending()).await?;
+    stop.cancel();
+    let _ = loops.await;
+    Ok(end)
+}

@@ -1,0 +1,193 @@
+//! Settings of a worker.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entity::enums::Queue;
+use jobs::limit::RateLimit;
+use jobs::process::{Env, Failure, Secret};
+use jobs::redis::Redis;
+use models::Tier;
+use tokio::sync::watch;
+use url::Url;
+
+use crate::engine::EngineConfig;
+use crate::provider::{Decodo, DecodoConfig, ProfileProvider};
+
+/// Vendor's address of the scraper API.
+const DECODO_URL: &str = "https://scraper-api.decodo.com";
+
+/// The scraper API, when it is not the demo provider.
+#[derive(Clone, Debug)]
+pub struct DecodoSettings {
+    /// Where it is.
+    pub base_url: Url,
+    /// User of HTTP Basic.
+    pub username: String,
+    /// Password of HTTP Basic.
+    pub password: Secret,
+    /// A ready `Basic` credential instead of the two.
+    pub api_key: Option<Secret>,
+}
+
+/// What a worker is told.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// `DECODO_*`; unset = the demo provider.
+    pub decodo: Option<DecodoSettings>,
+    /// `DECODO_RATE_PER_SECOND`, over all replicas.
+    pub provider_rate: NonZeroU32,
+    /// `FARM_LEASE_SECONDS`: how long a worker lives without renewing.
+    pub lease: Duration,
+    /// `AI_TIER`.
+    pub ai_tier: Tier,
+    /// `ENABLE_AI_ANALYSIS`.
+    pub ai_enabled: bool,
+}
+
+impl WorkerSettings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A sentence naming the variable and the rule.
+    pub fn read(env: &Env) -> Result<Self, Failure> {
+        Ok(Self {
+            decodo: decodo(env)?,
+            provider_rate: env
+                .parse("DECODO_RATE_PER_SECOND", "a whole number above 0")?
+                .unwrap_or(NonZeroU32::MIN.saturating_add(4)),
+            lease: lease(env)?,
+            ai_tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
+            ai_enabled: env.parse("ENABLE_AI_ANALYSIS", "true or false")?.unwrap_or(true),
+        })
+    }
+
+    /// How an engine runs under these settings.
+    pub fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            lease: self.lease,
+            renew_every: self.lease * 3 / 10,
+            ..EngineConfig::default()
+        }
+    }
+
+    /// The provider's client. `base_url` and `demo` credentials stand in for settings that are
+    /// not there. With a Redis the rate holds over all its workers, of which `replicas` tells the
+    /// number.
+    ///
+    /// # Errors
+    /// When the client cannot be built.
+    pub fn provider(
+        &self,
+        demo: Option<Url>,
+        redis: Option<Redis>,
+        replicas: watch::Receiver<u32>,
+    ) -> Result<Arc<dyn ProfileProvider>, Failure> {
+        let config = match (&self.decodo, demo) {
+            (Some(decodo), _) => {
+                let base = decodo.base_url.clone();
+                let password = decodo.password.clone();
+                let mut config = DecodoConfig::new(base, &decodo.username, password);
+                config.api_key.clone_from(&decodo.api_key);
+                config
+            }
+            (None, Some(demo)) => DecodoConfig::new(demo, "demo", Secret::new("demo")),
+            (None, None) => {
+                return Err(Failure::new(
+                    "no provider is configured: set DECODO_USERNAME and DECODO_PASSWORD, or start \
+                     farm demo-provider and point DECODO_BASE_URL at it",
+                ));
+            }
+        };
+        let rate = match redis {
+            Some(redis) => RateLimit::shared(self.provider_rate, redis, "provider", replicas),
+            None => RateLimit::local(self.provider_rate),
+        };
+        let config = DecodoConfig { rate: Arc::new(rate), ..config };
+        let client = Decodo::new(config).map_err(Failure::during("the provider's client"))?;
+        Ok(Arc::new(client))
+    }
+}
+
+/// `fetch=8,ai=1`: jobs at once, per queue.
+///
+/// # Errors
+/// The rule, naming the part that breaks it.
+pub fn parse_concurrency(text: &str) -> Result<BTreeMap<Queue, usize>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let rule = || format!("{part:?} must be like fetch=8, with 1 to 256 at once");
+            let (queue, slots) = part.split_once('=').ok_or_else(rule)?;
+            let queue = queue.trim().parse().map_err(|words| format!("{queue:?} {words}"))?;
+            let slots = slots.trim().parse().ok().filter(|n| (1..=256).contains(n));
+            Ok((queue, slots.ok_or_else(rule)?))
+        })
+        .collect()
+}
+
+fn lease(env: &Env) -> Result<Duration, Failure> {
+    let rule = "a number of seconds from 2 to 300";
+    let seconds: u64 = env.parse("FARM_LEASE_SECONDS", rule)?.unwrap_or(10);
+    if !(2..=300).contains(&seconds) {
+        return Err(Failure::new(format!("FARM_LEASE_SECONDS must be {rule}")));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+fn decodo(env: &Env) -> Result<Option<DecodoSettings>, Failure> {
+    let base: Option<Url> = env.parse("DECODO_BASE_URL", "a URL")?;
+    let user = env.text("DECODO_USERNAME").or(env.text("SMARTPROXY_USERNAME"));
+    let password = match env.secret("DECODO_PASSWORD")? {
+        Some(password) => Some(password),
+        None => env.secret("SMARTPROXY_PASSWORD")?,
+    };
+    let api_key = env.secret("DECODO_API_KEY")?;
+    match (base, user, password, api_key) {
+        (None, None, None, None) => Ok(None),
+        (_, Some(_), Some(_), Some(_)) => Err(Failure::new(
+            "DECODO_API_KEY and DECODO_USERNAME with DECODO_PASSWORD are both set; keep one",
+        )),
+        (_, Some(_), None, None) => {
+            Err(Failure::new("DECODO_USERNAME is set without DECODO_PASSWORD; set both or neither"))
+        }
+        (_, None, Some(_), None) => {
+            Err(Failure::new("DECODO_PASSWORD is set without DECODO_USERNAME; set both or neither"))
+        }
+        (base, user, password, api_key) => {
+            let base_url = match base {
+                Some(base) if !matches!(base.scheme(), "http" | "https") => {
+                    return Err(Failure::new(
+                        "DECODO_BASE_URL must begin with http:// or https://",
+                    ));
+                }
+                Some(base) => base,
+                None => Url::parse(DECODO_URL).map_err(Failure::during("DECODO_BASE_URL"))?,
+            };
+            // A local provider without credentials still wants some: any will do.
+            Ok(Some(DecodoSettings {
+                base_url,
+                username: user.unwrap_or("demo").to_owned(),
+                password: password.unwrap_or_else(|| Secret::new("demo")),
+                api_key,
+            }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn concurrency_names_queues_and_numbers() {
+        let two = parse_concurrency("fetch=8, ai=1").unwrap();
+        assert_eq!(two, [(Queue::Fetch, 8), (Queue::Ai, 1)].into());
+        for bad in ["fetch", "fetch=0", "fetch=257", "fetch=-1", "fetsch=1", "=3"] {
+            assert!(parse_concurrency(bad).is_err(), "{bad}");
+        }
+        assert!(parse_concurrency("fetsch=1").unwrap_err().contains("one of fetch"));
+    }
+}
