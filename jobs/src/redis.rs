@@ -7,8 +7,7 @@
 //! The keys of a queue share a hash tag. Nothing is kept per finished job.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use apalis_redis::{Client, ConnectionManager};
@@ -89,18 +88,20 @@ pub struct BadRedisUrl(String);
 
 /// A connection that comes back by itself, shared by everything in the process that asks Redis.
 #[derive(Clone)]
-pub struct Redis {
-    manager: ConnectionManager,
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
     client: Client,
-    prefix: Arc<str>,
-    /// Milliseconds since `start` before which nobody impatient tries again; 0 = healthy.
-    rest_until: Arc<AtomicU64>,
-    start: Instant,
+    prefix: String,
+    /// Replaced when Redis was away: whoever still waits on the old one cannot hold up others.
+    manager: RwLock<ConnectionManager>,
+    /// After a failure nobody impatient asks before then.
+    rest_until: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redis").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Redis").field("prefix", &self.0.prefix).finish_non_exhaustive()
     }
 }
 
@@ -113,63 +114,86 @@ impl Redis {
         // Errors of the driver may quote the URL, and the URL may hold a password.
         let bad = |error: RedisError| BadRedisUrl(error.category().to_owned());
         let client = Client::open(url).map_err(bad)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_millis(500))
-            .set_number_of_retries(2);
-        let manager =
-            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(bad)?;
-        Ok(Self {
-            manager,
-            client,
-            prefix: prefix.into(),
-            rest_until: Arc::default(),
-            start: Instant::now(),
-        })
+        let manager = RwLock::new(manager(&client).map_err(bad)?);
+        let prefix = prefix.to_owned();
+        Ok(Self(Arc::new(Inner { client, prefix, manager, rest_until: Mutex::default() })))
     }
 
     /// Key or channel of a name.
     pub(crate) fn name(&self, name: &str) -> String {
-        format!("{}:{name}", self.prefix)
+        format!("{}:{name}", self.0.prefix)
     }
 
-    /// Runs a script for somebody who can wait.
-    async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
-        script.invoke_async(&mut self.manager.clone()).await
+    fn connection(&self) -> ConnectionManager {
+        self.0.manager.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs a script for somebody who must not be held up: `None` at once while Redis is known to
-    /// be away, or after a second without an answer.
-    pub(crate) async fn run_soon<T: FromRedisValue>(
-        &self,
-        script: &ScriptInvocation<'_>,
-    ) -> Option<T> {
-        self.soon(self.run(script)).await
+    /// Asks for somebody who can wait. A connection that broke is noticed by the first to use it;
+    /// the second try is on the next one.
+    async fn ask<T, F>(&self, asked: impl Fn(ConnectionManager) -> F) -> RedisResult<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        match asked(self.connection()).await {
+            Err(error) if error.is_io_error() && !error.is_timeout() => {
+                asked(self.connection()).await
+            }
+            answer => answer,
+        }
     }
 
-    async fn soon<T>(&self, asked: impl Future<Output = RedisResult<T>>) -> Option<T> {
-        let now = self.start.elapsed().as_millis() as u64;
-        if now < self.rest_until.load(Ordering::Relaxed) {
+    /// Asks for somebody who must not be held up: `None` at once while Redis is known to be away,
+    /// or after a second without an answer.
+    async fn ask_soon<T, F>(&self, asked: impl Fn(ConnectionManager) -> F) -> Option<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let resting = *self.rest();
+        if resting.is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        match tokio::time::timeout(PATIENCE, asked).await {
+        match tokio::time::timeout(PATIENCE, self.ask(asked)).await {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => tracing::warn!(error = %error.category(), "Redis refused"),
             Err(_) => tracing::warn!("Redis does not answer"),
         }
-        self.rest_until.store(now + (PATIENCE + REST).as_millis() as u64, Ordering::Relaxed);
+        let mut rest = self.rest();
+        // Unless it was found to be back while we waited.
+        if *rest == resting {
+            *rest = Some(Instant::now() + REST);
+        }
         None
     }
 
-    fn rested(&self) {
-        self.rest_until.store(0, Ordering::Relaxed);
+    /// Runs a script for somebody who must not be held up.
+    pub(crate) async fn run_soon<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Option<T> {
+        self.ask_soon(async |mut connection| script.invoke_async(&mut connection).await).await
     }
 
-    async fn ping(&self) -> RedisResult<()> {
-        redis::cmd("PING").query_async(&mut self.manager.clone()).await
+    fn rest(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.rest_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// It was away and is back: everybody asks anew.
+    fn is_back(&self) {
+        if let Ok(fresh) = manager(&self.0.client) {
+            *self.0.manager.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        *self.rest() = None;
+    }
+}
+
+fn manager(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_min_delay(Duration::from_millis(50))
+        .set_max_delay(Duration::from_millis(250))
+        .set_number_of_retries(2);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 /// The ticket queue of one process in a cluster.
@@ -203,7 +227,7 @@ impl RedisTickets {
 
     fn lane(&self, lane: Lane) -> String {
         // One hash tag per queue: the script over its lanes stays possible on Redis Cluster.
-        format!("{{{}:{}}}:{}", self.redis.prefix, lane.queue, lane.priority.as_str())
+        format!("{{{}:{}}}:{}", self.redis.0.prefix, lane.queue, lane.priority.as_str())
     }
 }
 
@@ -228,7 +252,8 @@ impl TicketQueue for RedisTickets {
         }
         script.arg(free.min(LANE_CAPACITY)).arg(reserved).arg(LANE_CAPACITY / 2);
         script.arg(self.redis.name("low")).arg(queue.as_str());
-        match self.redis.run::<Vec<Vec<u8>>>(&script).await {
+        let asked = async |mut connection| script.invoke_async(&mut connection).await;
+        match self.redis.ask::<Vec<Vec<u8>>, _>(asked).await {
             Ok(ids) => ids.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect(),
             Err(error) => {
                 tracing::warn!(error = %error.category(), %queue, "no tickets: Redis refused");
@@ -249,9 +274,8 @@ impl TicketQueue for RedisTickets {
     async fn len(&self, lane: Lane) -> usize {
         let mut command = redis::cmd("ZCARD");
         command.arg(self.lane(lane));
-        let mut manager = self.redis.manager.clone();
-        let length = self.redis.soon(command.query_async(&mut manager)).await;
-        length.unwrap_or(LANE_CAPACITY)
+        let asked = async |mut connection| command.query_async(&mut connection).await;
+        self.redis.ask_soon(asked).await.unwrap_or(LANE_CAPACITY)
     }
 
     async fn wipe(&self) {
@@ -259,8 +283,8 @@ impl TicketQueue for RedisTickets {
             let lanes = Priority::ALL.map(|priority| self.lane(Lane { queue: *queue, priority }));
             let mut command = redis::cmd("DEL");
             command.arg(&lanes);
-            let mut manager = self.redis.manager.clone();
-            let _: Option<i64> = self.redis.soon(command.query_async(&mut manager)).await;
+            let asked = async |mut connection| command.query_async(&mut connection).await;
+            let _: Option<i64> = self.redis.ask_soon(asked).await;
         }
     }
 
@@ -274,8 +298,10 @@ impl TicketQueue for RedisTickets {
     }
 
     async fn check(&self) -> Result<(), String> {
-        match tokio::time::timeout(PATIENCE, self.redis.ping()).await {
-            Ok(Ok(())) => Ok(()),
+        let ping = redis::cmd("PING");
+        let asked = async |mut connection| ping.query_async(&mut connection).await;
+        match tokio::time::timeout(PATIENCE, self.redis.ask::<String, _>(asked)).await {
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(format!("Redis refuses: {}", error.category())),
             Err(_) => Err("Redis does not answer".to_owned()),
         }
@@ -308,8 +334,8 @@ async fn tell(redis: Redis, mut outbox: mpsc::Receiver<Signal>) {
         for queue in low {
             pipe.cmd("PUBLISH").arg(redis.name("low")).arg(queue.as_str()).ignore();
         }
-        let mut manager = redis.manager.clone();
-        let _: Option<()> = redis.soon(pipe.query_async(&mut manager)).await;
+        let asked = async |mut connection| pipe.query_async(&mut connection).await;
+        let _: Option<()> = redis.ask_soon(asked).await;
     }
 }
 
@@ -323,7 +349,8 @@ async fn listen(
     let mut away = false;
     loop {
         match subscribed(&redis, &arrivals, &signals, &mut away).await {
-            Ok(()) => {}
+            // The connection ended.
+            Ok(()) => away = true,
             Err(error) => {
                 if !away {
                     tracing::warn!(error = %error.category(), "Redis is away; trying until it is back");
@@ -341,15 +368,15 @@ async fn subscribed(
     signals: &broadcast::Sender<Signal>,
     away: &mut bool,
 ) -> RedisResult<()> {
-    let connecting = tokio::time::timeout(PATIENCE, redis.client.get_async_pubsub());
+    let connecting = tokio::time::timeout(PATIENCE, redis.0.client.get_async_pubsub());
     let timed_out = |_| RedisError::from((redis::ErrorKind::Io, "no answer"));
     let (mut sink, mut stream) = connecting.await.map_err(timed_out)??.split();
     let channels = ["wake", "low", "changed", "stop"].map(|name| redis.name(name));
     tokio::time::timeout(PATIENCE, sink.subscribe(&channels[..])).await.map_err(timed_out)??;
     if std::mem::take(away) {
         tracing::info!("Redis is back");
+        redis.is_back();
     }
-    redis.rested();
     arrivals.values().for_each(|arrivals| arrivals.send_modify(|count| *count += 1));
     for queue in Queue::ALL {
         let _ = signals.send(Signal::Low(*queue));
@@ -360,7 +387,7 @@ async fn subscribed(
             message = stream.next() => {
                 let Some(message) = message else { return Ok(()) };
                 let channel = message.get_channel_name();
-                let name = channel.strip_prefix(&*redis.prefix).unwrap_or(channel);
+                let name = channel.strip_prefix(&redis.0.prefix).unwrap_or(channel);
                 let payload = message.get_payload_bytes();
                 let queue = || std::str::from_utf8(payload).ok().and_then(|word| word.parse().ok());
                 let ids = || payload.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok());

@@ -12,6 +12,8 @@
 #![allow(clippy::return_self_not_must_use)]
 
 mod client;
+pub mod cluster;
+pub mod program;
 mod recorded;
 pub mod servers;
 mod system;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,36 +16,7 @@ use jobs::submit::new_job;
 use jobs::{Jobs, Options};
 use tempfile::TempDir;
 use tests::eventually;
-
-/// The program, built from what this test was built from: when it is missing or older than the
-/// test itself, cargo is asked (and finds nothing to do, if nothing changed).
-#[allow(clippy::disallowed_methods)] // the build that runs the test, not a setting of the farm
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/process");
-    let program = profile.join("farm");
-    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    if changed(&program) < changed(&test) {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut build = Command::new(cargo);
-        // Together with this package, so that both agree on features and share what is built.
-        build.args(["build", "--locked", "--package", "farm", "--package", "tests"]);
-        build.arg("--target-dir");
-        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-        // What cargo says of this test would make build scripts that look at it (ring's) run again,
-        // and half the workspace be built anew, here and in the next build outside.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(name);
-            }
-        }
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "the farm cannot be built");
-    }
-    program
-}
+use tests::program::program;
 
 /// `farm up` in a process of its own; killed when dropped.
 struct Farm {

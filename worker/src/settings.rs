@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct WorkerSettings {
     pub provider_rate: NonZeroU32,
     /// `FARM_LEASE_SECONDS`: how long a worker lives without renewing.
     pub lease: Duration,
+    /// `FARM_TIMEOUT_SECONDS`: no attempt may take longer, whatever its kind allows.
+    pub longest: Duration,
     /// `AI_TIER`.
     pub ai_tier: Tier,
     /// `ENABLE_AI_ANALYSIS`.
@@ -58,7 +61,8 @@ impl WorkerSettings {
             provider_rate: env
                 .parse("DECODO_RATE_PER_SECOND", "a whole number above 0")?
                 .unwrap_or(NonZeroU32::MIN.saturating_add(4)),
-            lease: lease(env)?,
+            lease: seconds(env, "FARM_LEASE_SECONDS", 10, 2..=300)?,
+            longest: seconds(env, "FARM_TIMEOUT_SECONDS", 3_600, 1..=86_400)?,
             ai_tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
             ai_enabled: env.parse("ENABLE_AI_ANALYSIS", "true or false")?.unwrap_or(true),
         })
@@ -69,6 +73,9 @@ impl WorkerSettings {
         EngineConfig {
             lease: self.lease,
             renew_every: self.lease * 3 / 10,
+            // As long as it would take to notice that the whole worker is gone.
+            overrun: self.lease,
+            longest: self.longest,
             ..EngineConfig::default()
         }
     }
@@ -128,13 +135,18 @@ pub fn parse_concurrency(text: &str) -> Result<BTreeMap<Queue, usize>, String> {
         .collect()
 }
 
-fn lease(env: &Env) -> Result<Duration, Failure> {
-    let rule = "a number of seconds from 2 to 300";
-    let seconds: u64 = env.parse("FARM_LEASE_SECONDS", rule)?.unwrap_or(10);
-    if !(2..=300).contains(&seconds) {
-        return Err(Failure::new(format!("FARM_LEASE_SECONDS must be {rule}")));
+fn seconds(
+    env: &Env,
+    name: &str,
+    default: u64,
+    allowed: RangeInclusive<u64>,
+) -> Result<Duration, Failure> {
+    let rule = format!("a number of seconds from {} to {}", allowed.start(), allowed.end());
+    let seconds = env.parse(name, &rule)?.unwrap_or(default);
+    if allowed.contains(&seconds) {
+        return Ok(Duration::from_secs(seconds));
     }
-    Ok(Duration::from_secs(seconds))
+    Err(Failure::new(format!("{name} must be {rule}")))
 }
 
 fn decodo(env: &Env) -> Result<Option<DecodoSettings>, Failure> {

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The most calls that are remembered one by one.
@@ -21,6 +21,8 @@ pub struct Call {
     pub render_js: bool,
     /// The country asked for.
     pub geo_location: Option<String>,
+    /// When it came in.
+    pub at: Instant,
     /// The HTTP status answered; 0 while unanswered and when the connection was cut.
     pub status: u16,
 }
@@ -130,6 +132,7 @@ mod tests {
 
     fn call(handle: &str) -> Call {
         Call {
+            at: Instant::now(),
             handle: handle.to_owned(),
             target: "instagram_graphql_profile".to_owned(),
             render_js: true,

@@ -121,6 +121,7 @@ fn call(parsed: Option<&ScrapeRequest>) -> Call {
     let handle = handle::valid(query).unwrap_or_else(|| query.chars().take(40).collect());
     let target = parsed.and_then(|parsed| parsed.target.as_deref()).unwrap_or_default();
     Call {
+        at: std::time::Instant::now(),
         handle,
         target: target.chars().take(40).collect(),
         render_js: parsed.and_then(|parsed| parsed.render_js).unwrap_or(false),

@@ -42,6 +42,10 @@ pub enum NoopFail {
     Hang,
     /// Kills the process.
     Abort,
+    /// Keeps a thread busy for ever.
+    Spin,
+    /// Overflows its stack, which kills the process.
+    Overflow,
 }
 
 /// Nothing to tell.

@@ -34,13 +34,14 @@ impl fmt::Display for Secret {
 }
 
 /// Every `FARM_*` name there is; others are refused, because they are typing errors.
-const FARM_NAMES: [&str; 6] = [
+const FARM_NAMES: [&str; 7] = [
     "FARM_HTTP_ADDR",
     "FARM_METRICS_ADDR",
     "FARM_DATA_DIR",
     "FARM_REDIS_PREFIX",
     "FARM_JWT_SECRET",
     "FARM_LEASE_SECONDS",
+    "FARM_TIMEOUT_SECONDS",
 ];
 
 /// Variables by name.

@@ -27,6 +27,12 @@ pub(crate) async fn run(job: Noop, ctx: &JobContext<'_>) -> Result<Done<NoopDone
         Some(NoopFail::Panic) => panic!("told to panic"),
         Some(NoopFail::Hang) => std::future::pending::<()>().await,
         Some(NoopFail::Abort) => std::process::abort(),
+        Some(NoopFail::Spin) => loop {
+            std::hint::spin_loop();
+        },
+        Some(NoopFail::Overflow) => {
+            overflow(0);
+        }
         Some(NoopFail::UntilLast) | None => {}
     }
     if !job.effects {
@@ -35,4 +41,12 @@ pub(crate) async fn run(job: Noop, ctx: &JobContext<'_>) -> Result<Done<NoopDone
     let commit = ctx.commit(&NoopDone {}).await?;
     effect::add(commit.tx(), ctx.job().id, ctx.job().run).await?;
     commit.done().await
+}
+
+/// Calls itself until the stack has no room left.
+#[allow(unconditional_recursion)] // what it was told to do
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 64]);
+    overflow(frame[0] + 1) + frame[63]
 }

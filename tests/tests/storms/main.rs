@@ -1,0 +1,13 @@
+//! Storms: a cluster of real processes does real work while it is killed, frozen, cut off and
+//! lied to. Whatever happens: nothing that was acknowledged is lost, nothing takes place twice.
+//!
+//! Short here, so that every run has them; `make storm` runs the long form (`TEST_STORM=long`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod crowd;
+mod kills;
+mod outages;
+mod poison;
+mod replicas;
+mod storm;
+mod tickets;
