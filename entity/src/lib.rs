@@ -20,6 +20,7 @@ pub mod post;
 pub mod profile;
 pub mod queue_control;
 pub mod related_profile;
+pub mod schedule;
 pub mod sql;
 pub mod time;
 pub mod user;

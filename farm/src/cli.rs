@@ -55,6 +55,11 @@ enum Command {
         #[command(subcommand)]
         action: Jobs,
     },
+    /// Look at the schedule and act on its entries.
+    Schedules {
+        #[command(subcommand)]
+        action: commands::schedules::Action,
+    },
     /// Check this installation and say what is wrong with it.
     Doctor {
         /// Print JSON.
@@ -206,6 +211,7 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
             Jobs::Cancel { id, json } => commands::jobs::cancel(&settings, id, json).await?,
             Jobs::Retry { id, json } => commands::jobs::retry(&settings, id, json).await?,
         },
+        Command::Schedules { action } => commands::schedules::run(&settings, action).await?,
         Command::Doctor { json } => commands::doctor::run(&settings, json).await?,
         Command::DemoProvider { port, recorded, latency_ms } => {
             commands::demo_provider::run(port, recorded, latency_ms).await?;

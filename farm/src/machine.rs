@@ -1,5 +1,5 @@
-//! Everything one process on one machine is made of: database, tickets, workers, upkeep, API, and
-//! the demo provider when no other is configured.
+//! Everything one process on one machine is made of: database, tickets, workers, scheduler, API,
+//! and the demo provider when no other is configured.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use entity::Db;
 use jobs::Jobs;
 use jobs::process::{Failure, Settings as Common};
 use migration::{Migrator, MigratorTrait};
-use scheduler::{Upkeep, UpkeepConfig};
+use scheduler::{Scheduler, UpkeepConfig};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ pub struct Machine {
     engines: Vec<Engine>,
     stop: CancellationToken,
     front: FrontDoor,
-    upkeep: JoinHandle<()>,
+    scheduler: JoinHandle<()>,
 }
 
 /// Opens the database, with its folder, and brings its tables up to date.
@@ -102,9 +102,10 @@ impl Machine {
             engines.push(Engine::start(jobs.clone(), deps.clone(), config).await?);
         }
         let stop = CancellationToken::new();
-        let upkeep = Upkeep::new(jobs.clone(), UpkeepConfig::default());
-        let upkeep = tokio::spawn(upkeep.run_until(stop.clone()));
-        Ok(Self { jobs, http: front.addr, demo, engines, stop, front, upkeep })
+        let scheduler = Scheduler::new(jobs.clone(), UpkeepConfig::default())
+            .map_err(Failure::during("the schedule"))?;
+        let scheduler = tokio::spawn(scheduler.run_until(stop.clone()));
+        Ok(Self { jobs, http: front.addr, demo, engines, stop, front, scheduler })
     }
 
     /// Resolves when a run could not be ended and the process must be replaced.
@@ -120,7 +121,7 @@ impl Machine {
         let engines = self.engines.into_iter().map(Engine::shutdown);
         futures_util::future::join_all(engines).await;
         self.stop.cancel();
-        let _ = self.upkeep.await;
+        let _ = self.scheduler.await;
         self.front.close().await;
         if let Some(demo) = self.demo {
             demo.stop().await;

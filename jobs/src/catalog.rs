@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::kinds::bulk_profiles::BulkProfiles;
 use crate::kinds::noop::Noop;
 use crate::kinds::profile_fetch::ProfileFetch;
+use crate::kinds::prune::Prune;
 use crate::policy::{Job, Policy};
 
 /// A stored payload that cannot be read.
@@ -82,6 +83,7 @@ jobs! {
     ProfileFetch = "profile_fetch",
     BulkProfiles = "bulk_profiles",
     Noop = "noop",
+    Prune = "prune",
 }
 
 impl Kind {
@@ -118,6 +120,7 @@ mod tests {
             serde_json::to_value(BulkProfiles { usernames: vec![handle], force_refresh: true })
                 .unwrap(),
             serde_json::to_value(Noop::default()).unwrap(),
+            serde_json::to_value(Prune {}).unwrap(),
         ];
         insta::assert_json_snapshot!("payloads", payloads);
         for (kind, payload) in Kind::ALL.iter().zip(&payloads) {

@@ -3,7 +3,7 @@
 use jobs::process::{End, Env, Failure, Settings, until_stopped};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Upkeep, UpkeepConfig};
+use crate::{Scheduler, UpkeepConfig};
 
 /// Database connections of this role: one per loop.
 const CONNECTIONS: u32 = 5;
@@ -17,8 +17,9 @@ pub async fn run(_: Env, settings: Settings) -> Result<End, Failure> {
     let db = settings.connect_migrated(CONNECTIONS).await?;
     let jobs = Settings::jobs(db, settings.redis()?.as_ref());
     let stop = CancellationToken::new();
-    let upkeep = Upkeep::new(jobs, UpkeepConfig::default());
-    let loops = tokio::spawn(upkeep.run_until(stop.clone()));
+    let scheduler = Scheduler::new(jobs, UpkeepConfig::default())
+        .map_err(Failure::during("the schedule cannot be read"))?;
+    let loops = tokio::spawn(scheduler.run_until(stop.clone()));
     println!("scheduler runs");
     let end = until_stopped(std::future::pending()).await?;
     stop.cancel();

@@ -19,17 +19,11 @@ pub struct UpkeepConfig {
     pub sweep_every: Duration,
     /// The reconciler.
     pub reconcile_every: Duration,
-    /// Retention.
-    pub prune_every: Duration,
 }
 
 impl Default for UpkeepConfig {
     fn default() -> Self {
-        Self {
-            sweep_every: Duration::from_secs(1),
-            reconcile_every: Duration::from_secs(60),
-            prune_every: Duration::from_secs(600),
-        }
+        Self { sweep_every: Duration::from_secs(1), reconcile_every: Duration::from_secs(60) }
     }
 }
 
@@ -49,12 +43,11 @@ impl Upkeep {
     /// Runs every loop until `stop` fires. A failing pass is logged and tried again at its next
     /// turn; nothing it would have done is lost.
     pub async fn run_until(self, stop: CancellationToken) {
-        let UpkeepConfig { sweep_every, reconcile_every, prune_every } = self.config;
+        let UpkeepConfig { sweep_every, reconcile_every } = self.config;
         let loops = async {
             tokio::join!(
                 every(sweep_every, "sweep", || self.sweep()),
                 every(reconcile_every, "reconcile", || async { self.reconcile().await.map(drop) }),
-                every(prune_every, "prune", || async { self.prune().await.map(drop) }),
             )
         };
         tokio::select! {
@@ -143,24 +136,16 @@ impl Upkeep {
         Ok(findings)
     }
 
-    /// Deletes what has had its time, in bounded batches; returns how many rows went.
+    /// Retention, once and at once; the schedule enqueues it as a job of kind `prune`. Returns how
+    /// many rows went.
     pub async fn prune(&self) -> Result<u64, DbErr> {
-        let mut gone = 0;
-        loop {
-            let db = self.jobs.db().write();
-            let batch = retention::prune(db, BATCH).await? + retention::sweep(db, BATCH).await?;
-            gone += batch;
-            if batch < BATCH {
-                return Ok(gone);
-            }
-            // Others may write in between.
-            tokio::task::yield_now().await;
-        }
+        retention::pass(self.jobs.db(), || true).await
     }
 }
 
-/// Runs a pass again and again, each loop on its own: a long pass must not hold up the others.
-async fn every<F>(period: Duration, pass: &'static str, mut run: impl FnMut() -> F)
+/// Runs a pass at once and then again and again, each loop on its own: a long pass must not hold
+/// up the others.
+pub(crate) async fn every<F>(period: Duration, pass: &'static str, mut run: impl FnMut() -> F)
 where
     F: Future<Output = Result<(), DbErr>>,
 {

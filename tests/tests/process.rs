@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use entity::enums::Queue;
-use entity::{Db, effect, sql};
+use entity::{Db, effect, schedule, sql};
 use jobs::kinds::noop::Noop;
 use jobs::memory::MemoryTickets;
 use jobs::submit::new_job;
@@ -108,6 +108,12 @@ impl Beside {
     async fn open(data: &Path) -> Self {
         let url = format!("sqlite://{}?mode=rw", data.join("farm.db").display());
         let db = Db::connect(&url, 2).await.unwrap();
+        // The farm's own work would be counted among the story's.
+        for entry in scheduler::names() {
+            let now = entity::clock::now(db.read()).await.unwrap();
+            schedule::register(db.write(), entry, now).await.unwrap();
+            schedule::pause(db.write(), entry, "the story").await.unwrap();
+        }
         Self { jobs: Jobs::new(db, Arc::new(MemoryTickets::default())) }
     }
 

@@ -9,7 +9,7 @@ use jobs::AnyJob;
 use tower::Service;
 
 use crate::engine::{Ended, JobContext, JobError, Run, Shared};
-use crate::handlers::{bulk_profiles, noop, profile_fetch};
+use crate::handlers::{bulk_profiles, noop, profile_fetch, prune};
 
 /// The innermost service of a queue.
 #[derive(Clone, Debug)]
@@ -48,5 +48,6 @@ async fn dispatch(context: &JobContext<'_>) -> Result<Ended, JobError> {
         AnyJob::ProfileFetch(job) => profile_fetch::run(job, context).await?.ended,
         AnyJob::BulkProfiles(job) => bulk_profiles::run(job, context).await?.ended,
         AnyJob::Noop(job) => noop::run(job, context).await?.ended,
+        AnyJob::Prune(job) => prune::run(job, context).await?.ended,
     })
 }

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::args;
+use crate::db::Db;
 use crate::sql;
 
 /// How long a result may be read, in milliseconds: one day.
@@ -15,8 +16,26 @@ pub const KEEP_FAILED_MS: i64 = 30 * 24 * 3_600_000;
 /// How long an unreadable provider answer is kept, in milliseconds: one day.
 pub const KEEP_RAW_MS: i64 = 24 * 3_600_000;
 
+/// Rows per statement of [`pass`].
+const BATCH: u64 = 500;
+
+/// Deletes everything that has had its time, in bounded batches, and returns how many rows went.
+/// Stops after the batch at hand when `go_on` says no; what is left is the next pass's. Others
+/// may write between two batches.
+pub async fn pass(db: &Db, go_on: impl Fn() -> bool) -> Result<u64, DbErr> {
+    let mut gone = 0;
+    loop {
+        let batch = prune(db.write(), BATCH).await? + sweep(db.write(), BATCH).await?;
+        gone += batch;
+        if batch < BATCH || !go_on() {
+            return Ok(gone);
+        }
+    }
+}
+
 /// Deletes at most `limit` finished jobs past their time, oldest first, with their events and
-/// watchers (by foreign key). Returns how many went.
+/// watchers (by foreign key). The last job of an entry of the schedule stays: it is that entry's
+/// last result. Returns how many went.
 pub async fn prune<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr> {
     sql::execute(
         db,
@@ -25,6 +44,7 @@ pub async fn prune<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
          WHERE finished_at IS NOT NULL \
            AND ((state IN ('succeeded', 'cancelled') AND finished_at < {now-?}) \
              OR (state = 'failed' AND finished_at < {now-?})) \
+           AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.last_job = jobs.id) \
          ORDER BY finished_at LIMIT ? {skip locked})",
         args![KEEP_SUCCEEDED_MS, KEEP_FAILED_MS, limit as i64],
     )

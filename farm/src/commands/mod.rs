@@ -5,5 +5,6 @@ pub(crate) mod demo_provider;
 pub(crate) mod doctor;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
+pub(crate) mod schedules;
 pub(crate) mod token;
 pub(crate) mod up;

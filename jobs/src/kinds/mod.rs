@@ -3,3 +3,4 @@
 pub mod bulk_profiles;
 pub mod noop;
 pub mod profile_fetch;
+pub mod prune;

@@ -12,5 +12,7 @@ mod outcomes;
 mod progress;
 mod rescue;
 mod retention;
+mod schedule;
+mod schedule_stream;
 mod shutdown;
 mod state_machine;

@@ -1,0 +1,52 @@
+//! The schedule: what is enqueued when. To add an entry: its kind, and one line in [`ENTRIES`].
+
+use entity::Time;
+use entity::job::enqueue::NewJob;
+use jobs::kinds::prune::Prune;
+use jobs::submit::new_job;
+use jobs::{Job, JobsError, Options};
+
+/// One entry of the schedule.
+///
+/// Of the ticks that were missed (nobody ran, or the entry was paused) the latest is taken, once.
+/// An entry that must make up for each of them (credit resets: everything due is found by a scan
+/// of the wallets) says so in a field of its own here, and [`crate::Schedule::pass`] asks it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name, for operators and in the table.
+    pub name: &'static str,
+    /// Its ticks in UTC: second, minute, hour, day of the month, month, day of the week.
+    pub cron: &'static str,
+    /// The job a tick enqueues. Unless the last one has ended, a job with a key is joined.
+    pub job: fn(tick: Time) -> Result<NewJob, JobsError>,
+}
+
+/// Every entry there is.
+pub const ENTRIES: &[Entry] = &[Entry { name: "prune", cron: "0 45 * * * *", job: plain::<Prune> }];
+
+/// The names of all entries.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(|entry| entry.name)
+}
+
+/// A job that is the same at every tick.
+fn plain<J: Job + Default>(_: Time) -> Result<NewJob, JobsError> {
+    new_job(&J::default(), &Options::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::times::Times;
+
+    #[test]
+    fn every_entry_has_a_name_of_its_own_ticks_and_a_job() {
+        for (at, entry) in ENTRIES.iter().enumerate() {
+            assert!(ENTRIES[..at].iter().all(|other| other.name != entry.name), "{}", entry.name);
+            let times = Times::parse(entry.cron).unwrap();
+            let now = Time(1_795_358_400_000);
+            assert!(times.latest(now).is_some() && times.after(now).next().is_some());
+            assert!((entry.job)(now).is_ok());
+        }
+    }
+}
