@@ -12,7 +12,14 @@ pub(crate) fn complete(document: &str) -> String {
     };
     if let Some(Value::Object(schemas)) = parsed.pointer_mut("/components/schemas") {
         schemas.values_mut().for_each(mark);
-        for body in ["BatchGet", "Login", "RefreshOptions"] {
+        for body in [
+            "BatchGet",
+            "BulkProfilesRequest",
+            "Login",
+            "PauseRequest",
+            "RedriveRequest",
+            "RefreshOptions",
+        ] {
             if let Some(Value::Object(schema)) = schemas.get_mut(body) {
                 schema.insert("additionalProperties".to_owned(), Value::Bool(false));
             }

@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::view::JobView;
 
 /// Longer than any request may wait: an answer missing by then will not come.
 const IN_FLIGHT_MS: i64 = 30_000;
@@ -28,11 +27,11 @@ pub struct Key {
 
 /// What the key says about the request.
 #[derive(Debug)]
-pub enum Known {
-    /// Never seen, or no key was sent: go on.
+pub enum Known<B> {
+    /// Never seen: go on.
     New,
     /// The first answer.
-    Answer(u16, Box<JobView>),
+    Answer(u16, Box<B>),
     /// The first request started this job and its answer was lost.
     Job(Uuid),
 }
@@ -62,7 +61,7 @@ pub fn key(headers: &HeaderMap, user: Uuid, what: &[&str]) -> Result<Option<Key>
 
 impl Key {
     /// Takes the key in the transaction that starts the work.
-    pub async fn take(&self, tx: &Tx) -> Result<Known, Problem> {
+    pub async fn take<B: ParseFromJSON>(&self, tx: &Tx) -> Result<Known<B>, Problem> {
         let earlier = idempotency::take(tx, self.user, &self.text, &self.body_hash).await?;
         let Some(earlier) = earlier else { return Ok(Known::New) };
         if earlier.body_hash != self.body_hash {
@@ -73,7 +72,7 @@ impl Key {
             )
             .with("field", "Idempotency-Key"));
         }
-        replay(tx, &earlier).await
+        self.replay(tx, &earlier).await
     }
 
     /// Notes the job the request started, in the same transaction.
@@ -86,30 +85,38 @@ impl Key {
         &self,
         state: &AppState,
         status: u16,
-        view: &JobView,
+        body: &impl ToJSON,
     ) -> Result<(), Problem> {
-        let answer = json!({ "status": status, "job": view.to_json() });
+        let answer = json!({ "status": status, "job": body.to_json() });
         let db = state.db().write();
         Ok(idempotency::set_answer(db, self.user, &self.text, answer).await?)
     }
-}
 
-async fn replay(tx: &Tx, earlier: &IdempotencyKey) -> Result<Known, Problem> {
-    if let Some(answer) = &earlier.answer {
-        let status = answer["status"].as_u64().unwrap_or(202) as u16;
-        let view = JobView::parse_from_json(Some(answer["job"].clone()));
-        if let Ok(view) = view {
-            return Ok(Known::Answer(status, Box::new(view)));
+    async fn replay<B: ParseFromJSON>(
+        &self,
+        tx: &Tx,
+        earlier: &IdempotencyKey,
+    ) -> Result<Known<B>, Problem> {
+        if let Some(answer) = &earlier.answer {
+            let status = answer["status"].as_u64().unwrap_or(202) as u16;
+            if let Ok(body) = B::parse_from_json(Some(answer["job"].clone())) {
+                return Ok(Known::Answer(status, Box::new(body)));
+            }
         }
-    }
-    let age = clock::now(tx).await?.millis_since(earlier.created_at);
-    match earlier.job_id {
-        Some(job) if age > IN_FLIGHT_MS => Ok(Known::Job(job)),
-        _ => Err(Problem::conflict(
-            "request_in_flight",
-            "Idempotency-Key: the first request with this key is still being answered",
-        )
-        .with("field", Value::from("Idempotency-Key"))
-        .header("Retry-After", "2")),
+        let age = clock::now(tx).await?.millis_since(earlier.created_at);
+        match earlier.job_id {
+            Some(job) if age > IN_FLIGHT_MS => Ok(Known::Job(job)),
+            // Work that is more than one job: what was broken off may be asked for again.
+            None if age > IN_FLIGHT_MS => {
+                idempotency::touch(tx, self.user, &self.text).await?;
+                Ok(Known::New)
+            }
+            _ => Err(Problem::conflict(
+                "request_in_flight",
+                "Idempotency-Key: the first request with this key is still being answered",
+            )
+            .with("field", Value::from("Idempotency-Key"))
+            .header("Retry-After", "2")),
+        }
     }
 }

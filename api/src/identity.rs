@@ -111,6 +111,20 @@ impl Caller {
     }
 }
 
+/// The signed-in operator: admin or superadmin.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", bearer_format = "JWT", checker = "authenticate_operator")]
+pub struct Operator(pub user::Model);
+
+async fn authenticate_operator(request: &Request, bearer: Bearer) -> poem::Result<user::Model> {
+    let user = authenticate(request, bearer).await?;
+    if user.role.is_admin() {
+        return Ok(user);
+    }
+    let detail = "this is for operators; your account is not one";
+    Err(Problem::new(poem::http::StatusCode::FORBIDDEN, "operators_only", detail).into())
+}
+
 async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<user::Model> {
     let state = request.data::<AppState>().ok_or_else(Problem::internal)?;
     let refused = || Problem::unauthorized("invalid_credentials", "sign in again");

@@ -8,6 +8,7 @@ mod document;
 pub mod front;
 pub mod idempotency;
 pub mod identity;
+mod live;
 pub mod password;
 pub mod problem;
 pub mod process;
@@ -23,7 +24,7 @@ use poem::middleware::SetHeader;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route};
 use poem_openapi::OpenApiService;
 
-pub use identity::{Caller, Issuer};
+pub use identity::{Caller, Issuer, Operator};
 pub use problem::Problem;
 pub use state::{AppState, Cors};
 
@@ -31,7 +32,12 @@ type Service = OpenApiService<
     (
         routes::auth::Auth,
         routes::jobs::JobRoutes,
+        routes::events::Events,
         routes::profiles::Profiles,
+        routes::analytics::Analytics,
+        routes::queues::Queues,
+        routes::workers::Workers,
+        routes::dead::Dead,
         routes::health::Health,
     ),
     (),
@@ -42,7 +48,12 @@ fn service() -> Service {
         (
             routes::auth::Auth,
             routes::jobs::JobRoutes,
+            routes::events::Events,
             routes::profiles::Profiles,
+            routes::analytics::Analytics,
+            routes::queues::Queues,
+            routes::workers::Workers,
+            routes::dead::Dead,
             routes::health::Health,
         ),
         "farm",

@@ -56,11 +56,7 @@ impl FrontDoor {
     ///
     /// # Errors
     /// When the address is taken or the issuer has no secret.
-    pub async fn open(
-        settings: &Settings,
-        api: &ApiSettings,
-        jobs: Jobs,
-    ) -> Result<Self, Failure> {
+    pub async fn open(settings: &Settings, api: &ApiSettings, jobs: Jobs) -> Result<Self, Failure> {
         let listener = TcpListener::bind(api.http_addr).into_acceptor().await;
         let acceptor = listener.map_err(|error| {
             Failure::new(format!(

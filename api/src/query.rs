@@ -1,5 +1,7 @@
 //! Small rules about what clients may ask for.
 
+use entity::Time;
+
 use crate::problem::Problem;
 
 /// Longest wait of a request, in seconds.
@@ -39,6 +41,33 @@ pub fn limit(limit: Option<i64>, default: u64) -> Result<u64, Problem> {
         Some(n) if (1..=MAX_PAGE as i64).contains(&n) => Ok(n as u64),
         Some(_) => Err(Problem::field("limit", "must be from 1 to 100")),
     }
+}
+
+/// An RFC 3339 time.
+pub fn time(field: &str, text: &str) -> Result<Time, Problem> {
+    entity::time::parse_rfc3339(text)
+        .ok_or_else(|| Problem::field(field, "must be a time like 2026-11-22T15:00:00Z"))
+}
+
+/// The name of a kind this process knows.
+pub fn kind(text: &str) -> Result<String, Problem> {
+    if jobs::Kind::parse(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let kinds = jobs::Kind::words().join(", ");
+    Err(Problem::field("kind", format!("must be one of {kinds}")))
+}
+
+/// A line of text of at most `max` characters; what databases and logs cannot keep is refused.
+pub fn line(field: &str, text: &str, max: usize) -> Result<String, Problem> {
+    let text = text.trim();
+    if text.chars().count() > max {
+        return Err(Problem::body(field, format!("must be at most {max} characters")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::body(field, "must be one line without control characters"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Whether `If-None-Match` names this tag (weakly compared) or `*`.

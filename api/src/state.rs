@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use entity::job::query::{self, Means};
 use entity::{Db, DbErr};
 use jobs::Jobs;
 
 use crate::identity::Issuer;
+use crate::live::Live;
 
 /// Which web pages may call us from a browser.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +29,12 @@ pub struct AppState {
     pub cors: Cors,
     /// A stored profile older than this is stale.
     pub fresh_for: Duration,
+    /// What operators watch.
+    pub(crate) live: Live,
     durations: Durations,
 }
 
-type Durations = Arc<Mutex<HashMap<String, (Instant, Option<i64>)>>>;
+type Durations = Arc<Mutex<HashMap<String, (Instant, Option<Means>)>>>;
 
 /// How long a measured mean is shown before it is measured again.
 const DURATION_TTL: Duration = Duration::from_secs(10);
@@ -38,7 +42,14 @@ const DURATION_TTL: Duration = Duration::from_secs(10);
 impl AppState {
     /// The state of one process.
     pub fn new(jobs: Jobs, issuer: Issuer, cors: Cors, fresh_for: Duration) -> Self {
-        Self { jobs, issuer: Arc::new(issuer), cors, fresh_for, durations: Arc::default() }
+        Self {
+            jobs,
+            issuer: Arc::new(issuer),
+            cors,
+            fresh_for,
+            live: Live::default(),
+            durations: Arc::default(),
+        }
     }
 
     /// The database.
@@ -46,18 +57,18 @@ impl AppState {
         self.jobs.db()
     }
 
-    /// Mean milliseconds a job of the kind takes, from measured durations.
-    pub async fn mean_duration_ms(&self, kind: &str) -> Result<Option<i64>, DbErr> {
+    /// How long jobs of the kind take, from measured durations.
+    pub async fn mean_durations(&self, kind: &str) -> Result<Option<Means>, DbErr> {
         let known =
             self.durations.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied();
-        if let Some((at, mean)) = known
+        if let Some((at, means)) = known
             && at.elapsed() < DURATION_TTL
         {
-            return Ok(mean);
+            return Ok(means);
         }
-        let mean = entity::job::query::mean_duration_ms(self.db().read(), kind).await?;
+        let means = query::mean_durations(self.db().read(), kind).await?;
         let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
-        durations.insert(kind.to_owned(), (Instant::now(), mean));
-        Ok(mean)
+        durations.insert(kind.to_owned(), (Instant::now(), means));
+        Ok(means)
     }
 }

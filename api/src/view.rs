@@ -153,16 +153,6 @@ pub struct JobView {
     pub children: ChildrenView,
 }
 
-/// What the tags of a job's versions have in common while its row does not change.
-pub fn row_tag(job: &Model) -> String {
-    tag(job.id, job.version, job.state)
-}
-
-fn tag(id: Uuid, version: i64, state: JobState) -> String {
-    // The state is part of it: one who left a shared job sees it cancelled.
-    format!("{}-{version}-{state}", id.simple())
-}
-
 impl JobView {
     /// The tag of what this view shows: the row's version, and what else can change under it (why
     /// it waits, how far its children are). Weak, because the estimate is left out.
@@ -171,8 +161,9 @@ impl JobView {
         self.waiting_reason.hash(&mut rest);
         (self.progress.done, self.progress.total, self.progress.percent).hash(&mut rest);
         (self.children.total, self.children.succeeded, self.children.failed).hash(&mut rest);
-        let row = tag(self.id, self.version, self.state.into());
-        format!("W/\"{row}-{:016x}\"", rest.finish())
+        // The state is part of it: one who left a shared job sees it cancelled.
+        let (id, version, state) = (self.id.simple(), self.version, JobState::from(self.state));
+        format!("W/\"{id}-{version}-{state}-{:016x}\"", rest.finish())
     }
 }
 
@@ -181,10 +172,10 @@ pub async fn job_view(state: &AppState, seen: &Seen) -> Result<JobView, Problem>
     let job = &seen.job;
     let db = state.db().read();
     let remaining = if job.state == JobState::Running && job.worker.is_some() {
-        let mean = state.mean_duration_ms(&job.kind).await?;
+        let means = state.mean_durations(&job.kind).await?;
         let now = clock::now(db).await?;
         let since = job.started_at.map_or(0, |started| now.millis_since(started));
-        mean.map(|mean| (mean - since).max(0))
+        means.map(|means| (means.run - since).max(0))
     } else {
         None
     };

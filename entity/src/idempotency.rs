@@ -65,6 +65,17 @@ pub async fn find<C: ConnectionTrait>(
     .await
 }
 
+/// Starts the time of the first request anew, because its answer will not come.
+pub async fn touch(tx: &Tx, user: Uuid, key: &str) -> Result<(), DbErr> {
+    sql::execute(
+        tx,
+        "UPDATE idempotency_keys SET created_at = {now} WHERE user_id = ? AND key = ?",
+        args![user, key],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Notes the job that the request started, in the same transaction.
 pub async fn set_job(tx: &Tx, user: Uuid, key: &str, job: Uuid) -> Result<(), DbErr> {
     sql::execute(

@@ -4,14 +4,17 @@
 
 pub mod cancel;
 pub mod claim;
+pub mod dead;
 pub mod end;
 pub mod enqueue;
+mod fingerprint;
 pub mod integrity;
 pub mod progress;
 pub mod query;
 pub mod rescue;
 pub mod retention;
 pub mod retry;
+pub mod stats;
 
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -88,12 +91,17 @@ pub struct Model {
     pub error_code: Option<String>,
     /// Why it failed, as a sentence.
     pub error_message: Option<String>,
+    /// Which failures are the same one: the code, and the sentence without what differs from job
+    /// to job. Only of failed jobs.
+    pub error_fingerprint: Option<String>,
     /// One entry per failed attempt ([`AttemptError`]).
     pub errors: Json,
     /// When it was asked for.
     pub created_at: Time,
     /// When its first attempt began.
     pub started_at: Option<Time>,
+    /// When its last run began; with `run_at` it says how long that run waited.
+    pub claimed_at: Option<Time>,
     /// When it ended.
     pub finished_at: Option<Time>,
     /// From then on the result is gone.

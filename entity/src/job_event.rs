@@ -23,6 +23,8 @@ pub enum EventKind {
     Cancelled,
     /// A person queued it again.
     Retried,
+    /// An operator queued it again with others.
+    Redriven,
     /// The provider's answer could not be read; the detail is its body, kept for a day.
     BadShape,
 }
@@ -37,6 +39,7 @@ impl EventKind {
             Self::CancelRequested => "cancel_requested",
             Self::Cancelled => "cancelled",
             Self::Retried => "retried",
+            Self::Redriven => "redriven",
             Self::BadShape => "bad_shape",
         }
     }

@@ -28,10 +28,10 @@ pub async fn pause<C: ConnectionTrait>(
 ) -> Result<(), DbErr> {
     sql::execute(
         db,
-        "INSERT INTO queue_controls (queue, paused_at, paused_by, reason) \
-         VALUES (?, {now}, ?, ?) ON CONFLICT (queue) DO UPDATE SET \
+        "INSERT INTO queue_controls (queue, paused_at, paused_by, reason, changes) \
+         VALUES (?, {now}, ?, ?, 1) ON CONFLICT (queue) DO UPDATE SET \
          paused_at = excluded.paused_at, paused_by = excluded.paused_by, \
-         reason = excluded.reason",
+         reason = excluded.reason, changes = queue_controls.changes + 1",
         args![queue, by, reason],
     )
     .await?;
@@ -42,7 +42,8 @@ pub async fn pause<C: ConnectionTrait>(
 pub async fn resume<C: ConnectionTrait>(db: &C, queue: &str) -> Result<bool, DbErr> {
     let rows = sql::execute(
         db,
-        "UPDATE queue_controls SET paused_at = NULL WHERE queue = ? AND paused_at IS NOT NULL",
+        "UPDATE queue_controls SET paused_at = NULL, changes = changes + 1 \
+         WHERE queue = ? AND paused_at IS NOT NULL",
         args![queue],
     )
     .await?;

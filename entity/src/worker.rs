@@ -23,6 +23,8 @@ pub struct Worker {
     pub lease_until: Time,
     /// It takes no new work.
     pub draining: bool,
+    /// When it last renewed its lease; null of one that a version without this column registered.
+    pub renewed_at: Option<Time>,
     /// Resident memory in bytes, as last reported.
     pub memory_bytes: Option<i64>,
     /// When it registered.
@@ -50,8 +52,8 @@ pub struct NewWorker<'a> {
 pub async fn register(tx: &Tx, new: &NewWorker<'_>) -> Result<(), DbErr> {
     sql::execute(
         tx,
-        "INSERT INTO workers (id, host, version, slots, lease_until, draining, started_at) \
-         VALUES (?, ?, ?, ?, {now+?}, ?, {now})",
+        "INSERT INTO workers (id, host, version, slots, lease_until, renewed_at, draining, \
+         started_at) VALUES (?, ?, ?, ?, {now+?}, {now}, ?, {now})",
         args![new.id, new.host, new.version, new.slots, new.lease_ms, false],
     )
     .await?;
@@ -74,7 +76,7 @@ pub async fn renew<C: ConnectionTrait>(
 ) -> Result<bool, DbErr> {
     let rows = sql::execute(
         db,
-        "UPDATE workers SET lease_until = {now+?}, memory_bytes = ? \
+        "UPDATE workers SET lease_until = {now+?}, renewed_at = {now}, memory_bytes = ? \
          WHERE id = ? AND lease_until > {now}",
         args![lease_ms, memory_bytes, id],
     )
@@ -114,4 +116,64 @@ pub async fn count_live<C: ConnectionTrait>(db: &C) -> Result<u32, DbErr> {
 pub async fn live<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
     sql::all(db, "SELECT * FROM workers WHERE lease_until > {now} ORDER BY started_at", vec![])
         .await
+}
+
+/// Workers of an overview; more than any farm has at once.
+const OVERVIEW_WORKERS: i64 = 500;
+/// Runs of an overview.
+const OVERVIEW_RUNS: i64 = 2_000;
+
+/// The newest workers, those whose lease has run out lately among them (upkeep forgets them after
+/// an hour).
+pub async fn recent<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
+    sql::all(
+        db,
+        "SELECT * FROM workers ORDER BY started_at DESC, id LIMIT ?",
+        args![OVERVIEW_WORKERS],
+    )
+    .await
+}
+
+/// A kind that a worker runs.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct WorkerKind {
+    /// The worker.
+    pub worker_id: Uuid,
+    /// The kind.
+    pub kind: String,
+}
+
+/// The kinds every worker announced.
+pub async fn kinds<C: ConnectionTrait>(db: &C) -> Result<Vec<WorkerKind>, DbErr> {
+    sql::all(db, "SELECT worker_id, kind FROM worker_kinds ORDER BY worker_id, kind", vec![]).await
+}
+
+/// A run as its row has it.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct CurrentRun {
+    /// The job.
+    pub id: Uuid,
+    /// Who runs it.
+    pub worker: Uuid,
+    /// What it is.
+    pub kind: String,
+    /// Where it waited.
+    pub queue: String,
+    /// Which attempt it is, from 1.
+    pub attempt: i32,
+    /// The stage it is in.
+    pub stage: Option<String>,
+    /// When this run began; null when a version without this column claimed it.
+    pub claimed_at: Option<Time>,
+}
+
+/// What runs now, longest first.
+pub async fn current_runs<C: ConnectionTrait>(db: &C) -> Result<Vec<CurrentRun>, DbErr> {
+    sql::all(
+        db,
+        "SELECT id, worker, kind, queue, attempt, stage, claimed_at FROM jobs \
+         WHERE state = 'running' AND worker IS NOT NULL ORDER BY claimed_at, id LIMIT ?",
+        args![OVERVIEW_RUNS],
+    )
+    .await
 }

@@ -99,6 +99,9 @@ mod tests {
     fn secrets_never_print() {
         let settings = read(&[("DECODO_USERNAME", "u"), ("DECODO_PASSWORD", "hush-hush")]).unwrap();
         assert!(!format!("{settings:?}").contains("hush-hush"));
-        assert_eq!(settings.worker.decodo.unwrap().base_url.as_str(), "https://scraper-api.decodo.com/");
+        assert_eq!(
+            settings.worker.decodo.unwrap().base_url.as_str(),
+            "https://scraper-api.decodo.com/"
+        );
     }
 }

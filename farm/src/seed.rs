@@ -5,7 +5,6 @@ use entity::enums::{Role, Tier};
 use entity::user::{self, NewUser};
 use jobs::process::Failure;
 
-
 /// Password of the demo users.
 pub const DEMO_PASSWORD: &str = "demo-password";
 /// Demo users: address, name, role.

@@ -312,8 +312,7 @@ impl TicketQueue for RedisTickets {
 async fn tell(redis: Redis, mut outbox: mpsc::Receiver<Signal>) {
     let mut batch = vec![];
     while outbox.recv_many(&mut batch, 1_024).await > 0 {
-        let (mut changed, mut stop, mut low) =
-            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut changed, mut stop, mut low) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for signal in batch.drain(..) {
             match signal {
                 Signal::Changed(ids) => changed.extend(ids),

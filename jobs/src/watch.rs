@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use entity::Db;
-use entity::job::query;
-use tokio::sync::{broadcast, watch};
+use entity::job::query::{self, Stamp};
+use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
 use crate::ticket::{Signal, TicketQueue};
@@ -15,12 +15,17 @@ use crate::ticket::{Signal, TicketQueue};
 /// How often lost signals are covered.
 pub const REREAD_EVERY: Duration = Duration::from_secs(2);
 
-type Waiters = Arc<Mutex<HashMap<Uuid, watch::Sender<i64>>>>;
+/// Jobs per statement of a re-read.
+const CHUNK: usize = 1_000;
+
+type Waiters = Arc<Mutex<HashMap<Uuid, watch::Sender<Stamp>>>>;
 
 /// The waiters of one process.
 #[derive(Clone, Debug)]
 pub struct Watch {
     waiters: Waiters,
+    // Asks for a re-read of everything.
+    look: Arc<Notify>,
     // Ends the background task with the last handle.
     _alive: Arc<watch::Sender<()>>,
 }
@@ -30,7 +35,7 @@ pub struct Watch {
 pub struct Waiting {
     id: Uuid,
     // Empty only while it is being dropped.
-    versions: Option<watch::Receiver<i64>>,
+    stamps: Option<watch::Receiver<Stamp>>,
     waiters: Waiters,
 }
 
@@ -40,6 +45,8 @@ impl Watch {
         let (alive, mut gone) = watch::channel(());
         let mut signals = tickets.signals();
         let room = waiters.clone();
+        let look = Arc::new(Notify::new());
+        let asked = look.clone();
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(REREAD_EVERY);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -47,6 +54,7 @@ impl Watch {
                 let ids = tokio::select! {
                     _ = gone.changed() => return,
                     _ = tick.tick() => waited(&room, None),
+                    () = asked.notified() => waited(&room, None),
                     signal = signals.recv() => match signal {
                         Ok(Signal::Changed(ids)) => {
                             let mut ids = ids;
@@ -61,34 +69,28 @@ impl Watch {
                         Err(broadcast::error::RecvError::Closed) => return,
                     },
                 };
-                if ids.is_empty() {
-                    continue;
-                }
-                match query::versions(db.read(), &ids).await {
-                    Ok(versions) => {
-                        let room = room.lock().unwrap_or_else(PoisonError::into_inner);
-                        for seen in versions {
-                            if let Some(sender) = room.get(&seen.id) {
-                                sender.send_if_modified(|version| {
-                                    let newer = seen.version > *version;
-                                    *version = seen.version.max(*version);
-                                    newer
-                                });
-                            }
-                        }
+                for ids in ids.chunks(CHUNK) {
+                    match query::stamps(db.read(), ids).await {
+                        Ok(stamps) => wake(&room, &stamps),
+                        Err(error) => tracing::warn!(%error, "versions could not be read"),
                     }
-                    Err(error) => tracing::warn!(%error, "versions could not be read"),
                 }
             }
         });
-        Self { waiters, _alive: Arc::new(alive) }
+        Self { waiters, look, _alive: Arc::new(alive) }
     }
 
     /// Takes a place. Read the job after this: a change in between then shows.
     pub fn subscribe(&self, id: Uuid) -> Waiting {
         let mut room = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = room.entry(id).or_insert_with(|| watch::channel(0).0);
-        Waiting { id, versions: Some(sender.subscribe()), waiters: self.waiters.clone() }
+        let sender = room.entry(id).or_insert_with(|| watch::channel(Stamp::default()).0);
+        Waiting { id, stamps: Some(sender.subscribe()), waiters: self.waiters.clone() }
+    }
+
+    /// Looks at every job that is waited for, now: for changes that concern many at once, like a
+    /// paused queue. Other processes see them at their next re-read.
+    pub fn look(&self) {
+        self.look.notify_one();
     }
 
     /// How many jobs are waited for.
@@ -105,12 +107,25 @@ fn waited(room: &Waiters, among: Option<&[Uuid]>) -> Vec<Uuid> {
     }
 }
 
+fn wake(room: &Waiters, stamps: &[(Uuid, Stamp)]) {
+    let room = room.lock().unwrap_or_else(PoisonError::into_inner);
+    for (id, seen) in stamps {
+        if let Some(sender) = room.get(id) {
+            sender.send_if_modified(|known| {
+                let newer = seen > known;
+                *known = (*seen).max(*known);
+                newer
+            });
+        }
+    }
+}
+
 impl Waiting {
-    /// Returns when the job is known to be past `version`.
-    pub async fn past(&mut self, version: i64) {
+    /// Returns when the job is known to be past `stamp`.
+    pub async fn past(&mut self, stamp: Stamp) {
         // The sender lives in the map as long as this place does.
-        if let Some(versions) = &mut self.versions {
-            let _ = versions.wait_for(|seen| *seen > version).await;
+        if let Some(stamps) = &mut self.stamps {
+            let _ = stamps.wait_for(|seen| *seen > stamp).await;
         }
     }
 }
@@ -119,7 +134,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let mut room = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that of two who leave together the last one sees that it is.
-        self.versions = None;
+        self.stamps = None;
         if room.get(&self.id).is_some_and(|sender| sender.receiver_count() == 0) {
             room.remove(&self.id);
         }

@@ -10,6 +10,7 @@ mod m20261122_000003_users;
 mod m20261122_000004_profiles;
 mod m20261122_000005_idempotency;
 mod m20261122_000006_noop_effects;
+mod m20261122_000007_workers;
 mod m20261122_000008_schedules;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000004_profiles::Migration),
             Box::new(m20261122_000005_idempotency::Migration),
             Box::new(m20261122_000006_noop_effects::Migration),
+            Box::new(m20261122_000007_workers::Migration),
             Box::new(m20261122_000008_schedules::Migration),
         ]
     }

@@ -99,16 +99,26 @@ impl Client {
         self.answer(request).await
     }
 
+    /// GET whose answer is read while it comes: for streams.
+    pub async fn open(&self, path: &str) -> Response {
+        let request = Request::builder().uri(path.parse().expect("a path")).finish();
+        self.app.get_response(self.signed(request)).await
+    }
+
     /// Any request as it stands, with this caller's token and headers added: for bodies and
     /// content types that the other methods cannot send.
-    pub async fn call(&self, mut request: Request) -> Answer {
+    pub async fn call(&self, request: Request) -> Answer {
+        self.answer(self.signed(request)).await
+    }
+
+    fn signed(&self, mut request: Request) -> Request {
         let token = self.token.iter().map(|token| ("authorization", format!("Bearer {token}")));
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in token.chain(own) {
             let name: HeaderName = name.parse().expect("a header name");
             request.headers_mut().append(name, value.parse().expect("a header value"));
         }
-        self.answer(request).await
+        request
     }
 
     async fn answer(&self, request: Request) -> Answer {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::view;
+use crate::view::{self, JobView, State};
 
 /// A job in the words of the existing client.
 #[derive(Debug, Object)]
@@ -62,10 +62,6 @@ pub(crate) async fn flat(state: &AppState, seen: &Seen) -> Result<FlatJob, Probl
     let now = clock::now(db).await?;
     let username = view::handle(job);
     let end = job.finished_at.unwrap_or(now);
-    let message = view.waiting_reason.clone().unwrap_or_else(|| match job.state {
-        JobState::Running => view.progress.stage.clone().unwrap_or_else(|| "running".to_owned()),
-        state => view::flat_status(state).to_owned(),
-    });
     let held_back = matches!(job.state, JobState::Queued | JobState::Retrying)
         .then(|| job.run_at.millis_since(now))
         .filter(|ms| *ms > 0);
@@ -74,7 +70,7 @@ pub(crate) async fn flat(state: &AppState, seen: &Seen) -> Result<FlatJob, Probl
         job_type: job.kind.clone(),
         status: view::flat_status(job.state).to_owned(),
         progress_percent: view.progress.percent,
-        progress_message: message,
+        progress_message: message(&view),
         created_at: view.created_at,
         started_at: view.started_at,
         completed_at: view.finished_at,
@@ -92,6 +88,15 @@ pub(crate) async fn flat(state: &AppState, seen: &Seen) -> Result<FlatJob, Probl
         }),
         params: FlatParams { username },
     })
+}
+
+/// What a job is doing, or why it waits.
+pub(crate) fn message(view: &JobView) -> String {
+    let doing = || match view.state {
+        State::Running => view.progress.stage.clone().unwrap_or_else(|| "running".to_owned()),
+        state => view::flat_status(state.into()).to_owned(),
+    };
+    view.waiting_reason.clone().unwrap_or_else(doing)
 }
 
 fn seconds(ms: i64) -> f64 {

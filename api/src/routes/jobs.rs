@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use entity::clock;
 use entity::enums::JobState;
 use entity::job::cancel::Leaver;
 use entity::job::query::{self, Filter, Seen};
-use entity::job::retry::{self, Retried};
-use entity::{Time, clock};
 use poem::Request;
 use poem::http::StatusCode;
 use poem::web::Data;
@@ -14,13 +13,15 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde_json::Value;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::flat_job::{self, FlatJob};
+use super::follow::Follower;
 use super::profile_body;
-use super::submit::{self, RETRY_AFTER_S, answer, wait_until};
+use super::submit::{self, JobAnswer, RETRY_AFTER_S, Work};
 use crate::body::JsonBody;
-use crate::idempotency::{self, Known};
+use crate::idempotency;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::query as rules;
@@ -96,7 +97,7 @@ pub struct Batch {
     missing: Vec<Uuid>,
 }
 
-fn unknown(id: Uuid) -> Problem {
+pub(super) fn unknown(id: Uuid) -> Problem {
     Problem::not_found("job_not_found", format!("no job {id} among yours"))
         .with("field", "id")
         .with("id", id.to_string())
@@ -129,19 +130,22 @@ impl JobRoutes {
     ) -> Result<JobRead, Problem> {
         let wait = rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(0);
         let tags = if_none_match.0.as_deref();
-        let mut seen = find(&state, &caller, id.0).await?;
+        let seen = find(&state, &caller, id.0).await?;
         let mut view = view::job_view(&state, &seen).await?;
         // Held only while there is nothing new: for who names a tag that is no longer it, the
         // answer is here.
         let nothing_new = tags.is_none() || rules::none_match(tags, &view.etag());
         if wait > 0 && nothing_new && !view.done {
-            let base = view::row_tag(&seen.job);
-            let changed = |now: &Seen| now.job.state.is_done() || view::row_tag(&now.job) != base;
-            let wait = Duration::from_secs(wait);
-            seen = wait_until(&state, caller.viewer(), id.0, wait, changed)
-                .await?
-                .ok_or_else(|| unknown(id.0))?;
-            view = view::job_view(&state, &seen).await?;
+            let deadline = Instant::now() + Duration::from_secs(wait);
+            let mut follower = Follower::new(&state, caller.viewer(), id.0);
+            let base = view.etag();
+            loop {
+                let seen = follower.read().await?.ok_or_else(|| unknown(id.0))?;
+                view = view::job_view(&state, &seen).await?;
+                if view.done || view.etag() != base || !follower.changed_by(deadline).await {
+                    break;
+                }
+            }
         }
         let etag = view.etag();
         if rules::none_match(tags, &etag) {
@@ -235,46 +239,15 @@ impl JobRoutes {
         /// A repeat with the same key gets the same answer, for 24 h.
         #[oai(name = "Idempotency-Key")]
         _idempotency_key: Header<Option<String>>, // documented here, read raw below
-    ) -> Result<submit::JobAnswer, Problem> {
+    ) -> Result<JobAnswer<JobView>, Problem> {
         let before = find(&state, &caller, id.0).await?;
         // An operator retries for the owner, not for themselves.
         let own = !caller.0.role.is_admin() || before.job.user_id == Some(caller.id());
         let watcher = own.then(|| caller.id());
         let id_text = id.0.to_string();
         let key = idempotency::key(request.headers(), caller.id(), &["POST", "retry", &id_text])?;
-        let tx = state.db().begin().await?;
-        if let Some(key) = &key {
-            match key.take(&tx).await? {
-                Known::New => key.started(&tx, id.0).await?,
-                Known::Answer(status, view) => return Ok(answer(status, *view)),
-                Known::Job(_) => {
-                    drop(tx);
-                    return Ok(answer(202, view::job_view(&state, &before).await?));
-                }
-            }
-        }
-        match retry::retry(&tx, id.0, watcher, &caller.0.email).await? {
-            Retried::Queued(job) => {
-                tx.commit().await?;
-                state.jobs.announce_again(&job).await;
-            }
-            Retried::NotEnded(job) => {
-                let detail =
-                    format!("only a failed or cancelled job can be retried; it is {}", job.state);
-                return Err(Problem::conflict("job_not_retryable", detail));
-            }
-            Retried::KeyTaken => {
-                let detail = "another open job does the same work; follow that one";
-                return Err(Problem::conflict("job_superseded", detail));
-            }
-            Retried::Missing => return Err(unknown(id.0)),
-        }
-        let seen = find(&state, &caller, id.0).await?;
-        let view = view::job_view(&state, &seen).await?;
-        if let Some(key) = &key {
-            key.answered(&state, 202, &view).await?;
-        }
-        Ok(answer(202, view))
+        let work = Work::Again { id: id.0, watcher, by: caller.0.email.clone() };
+        submit::post(&state, &caller, work, key, 0).await
     }
 
     /// Your jobs
@@ -300,9 +273,9 @@ impl JobRoutes {
     ) -> Result<Json<JobPage>, Problem> {
         let limit = rules::limit(limit.0, 20)?;
         let filter = Filter {
-            kind: kind.0.map(|kind| known_kind(&kind)).transpose()?,
+            kind: kind.0.as_deref().map(rules::kind).transpose()?,
             state: wanted.0.map(JobState::from),
-            since: since.0.as_deref().map(parse_time).transpose()?,
+            since: since.0.as_deref().map(|since| rules::time("since", since)).transpose()?,
             before: cursor.0.as_deref().map(parse_cursor).transpose()?,
         };
         let db = state.db().read();
@@ -340,19 +313,6 @@ async fn views(state: &AppState, caller: &Caller, ids: &[Uuid]) -> Result<Vec<Jo
         items.push(view::job_view(state, &seen).await?);
     }
     Ok(items)
-}
-
-fn known_kind(kind: &str) -> Result<String, Problem> {
-    if ::jobs::Kind::parse(kind).is_some() {
-        return Ok(kind.to_owned());
-    }
-    let kinds = ::jobs::Kind::words().join(", ");
-    Err(Problem::field("kind", format!("must be one of {kinds}")))
-}
-
-fn parse_time(text: &str) -> Result<Time, Problem> {
-    entity::time::parse_rfc3339(text)
-        .ok_or_else(|| Problem::field("since", "must be a time like 2026-11-22T15:00:00Z"))
 }
 
 fn parse_cursor(text: &str) -> Result<Uuid, Problem> {

@@ -1,13 +1,19 @@
 //! One file per resource: its struct, its methods, its request and response types.
 
+pub mod analytics;
 pub mod auth;
+pub mod dead;
+pub mod events;
 mod flat_job;
+mod follow;
 pub mod health;
 pub mod jobs;
 mod profile_body;
 mod profile_view;
 pub mod profiles;
+pub mod queues;
 mod submit;
+pub mod workers;
 
 use poem_openapi::Tags;
 
@@ -20,6 +26,8 @@ pub(crate) enum Tag {
     Jobs,
     /// Creators and their posts.
     Profiles,
+    /// Running the farm; for operators.
+    Operators,
     /// Is it alive?
     Health,
 }

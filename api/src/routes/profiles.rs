@@ -12,11 +12,11 @@ use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
 use uuid::Uuid;
 
+use super::follow::until_done;
 use super::profile_body::{Sight, job_problem, post_view, refresh_link, view};
 use super::profile_view::{PostView, ProfileView};
-use super::submit::{self, JobAnswer, RETRY_AFTER_S, location, options, wait_until};
+use super::submit::{self, JobAnswer, RETRY_AFTER_S, Work, location, options};
 use crate::body::JsonBody;
-use crate::front::RequestId;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::query as rules;
@@ -207,7 +207,7 @@ impl Profiles {
         #[oai(name = "Idempotency-Key")]
         _idempotency_key: Header<Option<String>>, // documented here, read raw below
         body: JsonBody<Option<RefreshOptions>>,
-    ) -> Result<JobAnswer, Problem> {
+    ) -> Result<JobAnswer<JobView>, Problem> {
         let name = handle(&username.0)?;
         let wait = rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(0);
         let include_posts = body.0.and_then(|body| body.include_posts).unwrap_or(true);
@@ -218,17 +218,13 @@ impl Profiles {
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
         let force_refresh = sight.is_some_and(|sight| !sight.stale && !sight.profile.partial);
         let job = ProfileFetch { force_refresh, include_posts, ..ProfileFetch::of(name) };
-        let options = options(&caller, &request_id(request), request.headers());
-        submit::submit(&state, &caller, &job, options, key, wait).await
+        let work = Work::new(&job, &options(&caller, request))?;
+        submit::post(&state, &caller, work, key, wait).await
     }
 }
 
-fn handle(text: &str) -> Result<Handle, Problem> {
+pub(super) fn handle(text: &str) -> Result<Handle, Problem> {
     text.parse().map_err(|rule| Problem::field("username", rule))
-}
-
-fn request_id(request: &Request) -> String {
-    request.data::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
 }
 
 fn not_fetched(name: &Handle) -> Problem {
@@ -264,12 +260,11 @@ async fn fetch_and_wait(
     wait_s: u64,
     tags: Option<&str>,
 ) -> Result<ProfileRead, Problem> {
-    let options = options(caller, &request_id(request), request.headers());
+    let options = options(caller, request);
     let job = ProfileFetch::of(name.clone());
     let enqueued = state.jobs.submit(&job, &options).await?;
     let wait = std::time::Duration::from_secs(wait_s);
-    let viewer = caller.viewer();
-    let seen = wait_until(state, viewer, enqueued.id, wait, |seen| seen.job.state.is_done())
+    let seen = until_done(state, caller.viewer(), enqueued.id, wait)
         .await?
         .ok_or_else(Problem::internal)?;
     if !seen.job.state.is_done() {

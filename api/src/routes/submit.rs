@@ -1,15 +1,23 @@
-//! Starting work over HTTP: idempotency, enqueue, the wait, and the answer all such POSTs share.
+//! Starting work over HTTP: idempotency, the transaction, the wait, and the answer all such POSTs
+//! share.
 
 use std::time::Duration;
 
-use entity::job::query::{self, Seen, Viewer};
+use entity::Tx;
+use entity::job::Model;
+use entity::job::enqueue::{self, Enqueued, NewJob};
+use entity::job::query::Seen;
+use entity::job::retry::{self, Retried};
 use jobs::policy::Job;
-use jobs::submit::{self, Options};
-use poem::http::HeaderMap;
+use jobs::submit::{Options, new_job};
+use poem::Request;
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Json;
+use poem_openapi::types::{ParseFromJSON, ToJSON};
 use uuid::Uuid;
 
+use super::follow::until_done;
+use crate::front::RequestId;
 use crate::idempotency::{Key, Known};
 use crate::identity::Caller;
 use crate::problem::Problem;
@@ -21,11 +29,11 @@ pub(crate) const RETRY_AFTER_S: u64 = 2;
 
 /// The answer of every POST that starts work.
 #[derive(ApiResponse)]
-pub(crate) enum JobAnswer {
+pub(crate) enum JobAnswer<B: ToJSON> {
     /// It ended within the wait.
     #[oai(status = 200)]
     Done(
-        Json<JobView>,
+        Json<B>,
         /// Where the job can be followed.
         #[oai(header = "Location")]
         String,
@@ -36,7 +44,7 @@ pub(crate) enum JobAnswer {
     /// It goes on; follow `Location`.
     #[oai(status = 202)]
     Accepted(
-        Json<JobView>,
+        Json<B>,
         /// Where the job can be followed.
         #[oai(header = "Location")]
         String,
@@ -49,85 +57,160 @@ pub(crate) enum JobAnswer {
     ),
 }
 
+impl<B: ToJSON> JobAnswer<B> {
+    /// The same answer with another body.
+    pub(crate) fn map(self, change: impl FnOnce(B) -> B) -> Self {
+        match self {
+            Self::Done(Json(body), location, etag) => {
+                Self::Done(Json(change(body)), location, etag)
+            }
+            Self::Accepted(Json(body), location, after, etag) => {
+                Self::Accepted(Json(change(body)), location, after, etag)
+            }
+        }
+    }
+}
+
+/// What such a POST says about its job.
+pub(crate) trait JobBody: ToJSON + ParseFromJSON {
+    /// Builds it.
+    fn build(
+        state: &AppState,
+        seen: &Seen,
+        view: JobView,
+    ) -> impl Future<Output = Result<Self, Problem>> + Send;
+
+    /// The job in it.
+    fn view(&self) -> &JobView;
+}
+
+impl JobBody for JobView {
+    async fn build(_: &AppState, _: &Seen, view: JobView) -> Result<Self, Problem> {
+        Ok(view)
+    }
+
+    fn view(&self) -> &JobView {
+        self
+    }
+}
+
+/// The work a POST starts.
+pub(crate) enum Work {
+    /// A job to store, or to join.
+    New(Box<NewJob>),
+    /// A finished job to queue again.
+    Again {
+        /// The job.
+        id: Uuid,
+        /// Who watches it from now on; its owner when nobody is named.
+        watcher: Option<Uuid>,
+        /// Who asks.
+        by: String,
+    },
+}
+
+impl Work {
+    /// A job to store, or to join.
+    pub(crate) fn new<J: Job>(job: &J, options: &Options) -> Result<Self, Problem> {
+        Ok(Self::New(Box::new(new_job(job, options)?)))
+    }
+}
+
 /// Path of a job.
 pub(crate) fn location(job: Uuid) -> String {
     format!("/api/v1/jobs/{job}")
 }
 
-/// Shapes the answer for a job.
-pub(crate) fn answer(status: u16, view: JobView) -> JobAnswer {
-    let (location, etag) = (location(view.id), view.etag());
+fn answer<B: JobBody>(status: u16, body: B) -> JobAnswer<B> {
+    let (location, etag) = (location(body.view().id), body.view().etag());
     if status == 200 {
-        JobAnswer::Done(Json(view), location, etag)
+        JobAnswer::Done(Json(body), location, etag)
     } else {
-        JobAnswer::Accepted(Json(view), location, RETRY_AFTER_S.to_string(), etag)
+        JobAnswer::Accepted(Json(body), location, RETRY_AFTER_S.to_string(), etag)
     }
 }
 
-/// A job in a state its caller is content with, or as it stands after the wait.
-pub(crate) async fn wait_until(
-    state: &AppState,
-    viewer: Viewer,
-    id: Uuid,
-    wait: Duration,
-    enough: impl Fn(&Seen) -> bool,
-) -> Result<Option<Seen>, Problem> {
-    let mut place = state.jobs.watch().subscribe(id);
-    let deadline = tokio::time::Instant::now() + wait;
-    loop {
-        let seen = query::seen(state.db().read(), viewer, &[id]).await?.pop();
-        let Some(seen) = seen else { return Ok(None) };
-        if wait.is_zero() || enough(&seen) {
-            return Ok(Some(seen));
-        }
-        let changed = place.past(seen.job.version);
-        if tokio::time::timeout_at(deadline, changed).await.is_err() {
-            return Ok(query::seen(state.db().read(), viewer, &[id]).await?.pop());
-        }
-    }
+enum Begun {
+    Stored(Enqueued),
+    Again(Box<Model>),
 }
 
-/// Stores the job (or joins one), waits as asked, answers.
-pub(crate) async fn submit<J: Job>(
+/// Starts the work, once per key, waits as asked, answers.
+pub(crate) async fn post<B: JobBody>(
     state: &AppState,
     caller: &Caller,
-    job: &J,
-    options: Options,
+    work: Work,
     key: Option<Key>,
     wait_s: u64,
-) -> Result<JobAnswer, Problem> {
+) -> Result<JobAnswer<B>, Problem> {
     let tx = state.db().begin().await?;
     if let Some(key) = &key {
         match key.take(&tx).await? {
             Known::New => {}
-            Known::Answer(status, view) => return Ok(answer(status, *view)),
+            Known::Answer(status, body) => return Ok(answer(status, *body)),
             Known::Job(id) => {
                 drop(tx);
-                let seen = wait_until(state, caller.viewer(), id, Duration::ZERO, |_| true).await?;
-                let seen = seen.ok_or_else(gone)?;
-                let view = view::job_view(state, &seen).await?;
-                return Ok(answer(202, view));
+                let (_, body) = read(state, caller, id, None, 0).await?;
+                return Ok(answer(202, body));
             }
         }
     }
-    let enqueued = submit::enqueue(&tx, job, &options).await?;
+    let begun = begin(&tx, work).await?;
+    let (id, created) = match &begun {
+        Begun::Stored(enqueued) => (enqueued.id, Some(enqueued.created)),
+        Begun::Again(job) => (job.id, None),
+    };
     if let Some(key) = &key {
-        key.started(&tx, enqueued.id).await?;
+        key.started(&tx, id).await?;
     }
-    tx.commit().await.map_err(Problem::from)?;
-    state.jobs.announce(std::slice::from_ref(&enqueued)).await;
+    tx.commit().await?;
+    match &begun {
+        Begun::Stored(enqueued) => state.jobs.announce(std::slice::from_ref(enqueued)).await,
+        Begun::Again(job) => state.jobs.announce_again(job).await,
+    }
+    let (status, body) = read(state, caller, id, created, wait_s).await?;
+    if let Some(key) = &key {
+        key.answered(state, status, &body).await?;
+    }
+    Ok(answer(status, body))
+}
 
-    let wait = Duration::from_secs(wait_s);
-    let done = |seen: &Seen| seen.job.state.is_done();
-    let seen = wait_until(state, caller.viewer(), enqueued.id, wait, done).await?;
-    let seen = seen.ok_or_else(gone)?;
-    let mut view = view::job_view(state, &seen).await?;
-    view.created = Some(enqueued.created);
-    let status = if wait_s > 0 && view.done { 200 } else { 202 };
-    if let Some(key) = &key {
-        key.answered(state, status, &view).await?;
+async fn begin(tx: &Tx, work: Work) -> Result<Begun, Problem> {
+    let (id, watcher, by) = match work {
+        Work::New(job) => {
+            let stored = enqueue::enqueue_many(tx, std::slice::from_ref(&job)).await?;
+            return stored.into_iter().next().map(Begun::Stored).ok_or_else(Problem::internal);
+        }
+        Work::Again { id, watcher, by } => (id, watcher, by),
+    };
+    match retry::retry(tx, id, watcher, &by).await? {
+        Retried::Queued(job) => Ok(Begun::Again(job)),
+        Retried::NotEnded(job) => {
+            let detail =
+                format!("only a failed or cancelled job can be retried; it is {}", job.state);
+            Err(Problem::conflict("job_not_retryable", detail))
+        }
+        Retried::KeyTaken => {
+            let detail = "another open job does the same work; follow that one";
+            Err(Problem::conflict("job_superseded", detail))
+        }
+        Retried::Missing => Err(gone()),
     }
-    Ok(answer(status, view))
+}
+
+async fn read<B: JobBody>(
+    state: &AppState,
+    caller: &Caller,
+    id: Uuid,
+    created: Option<bool>,
+    wait_s: u64,
+) -> Result<(u16, B), Problem> {
+    let wait = Duration::from_secs(wait_s);
+    let seen = until_done(state, caller.viewer(), id, wait).await?.ok_or_else(gone)?;
+    let mut view = view::job_view(state, &seen).await?;
+    view.created = created;
+    let status = if wait_s > 0 && view.done { 200 } else { 202 };
+    Ok((status, B::build(state, &seen, view).await?))
 }
 
 fn gone() -> Problem {
@@ -135,8 +218,9 @@ fn gone() -> Problem {
 }
 
 /// Who asks, for the row.
-pub(crate) fn options(caller: &Caller, request_id: &str, headers: &HeaderMap) -> Options {
-    let trace_parent = headers
+pub(crate) fn options(caller: &Caller, request: &Request) -> Options {
+    let trace_parent = request
+        .headers()
         .get("traceparent")
         .and_then(|value| value.to_str().ok())
         .filter(|value| value.len() <= 128)
@@ -144,7 +228,7 @@ pub(crate) fn options(caller: &Caller, request_id: &str, headers: &HeaderMap) ->
     Options {
         user_id: Some(caller.id()),
         priority: Some(entity::enums::Priority::Interactive),
-        request_id: Some(request_id.to_owned()),
+        request_id: request.data::<RequestId>().map(|id| id.0.clone()),
         trace_parent,
         ..Options::default()
     }

@@ -19,7 +19,8 @@ pub async fn claim<C: ConnectionTrait>(
     sql::all(
         db,
         "UPDATE jobs SET state = 'running', worker = ?, run = run + 1, attempt = attempt + 1, \
-         version = version + 1, started_at = COALESCE(started_at, {now}) \
+         version = version + 1, claimed_at = {now}, \
+         started_at = COALESCE(started_at, {now}) \
          WHERE id IN (SELECT id FROM jobs WHERE id IN {list} \
            AND state IN ('queued', 'retrying') AND run_at <= {now} AND kind IN {list} \
            AND (deadline_at IS NULL OR deadline_at > {now}) \

@@ -4,7 +4,7 @@
 use sea_orm::DbErr;
 use sea_orm::prelude::{Json, Uuid};
 
-use super::{Fence, JobState, Model, with_error};
+use super::{Fence, JobState, Model, fingerprint, with_error};
 use crate::db::Tx;
 use crate::job_event::{self, EventKind};
 use crate::sql::{self, Arg, list};
@@ -244,13 +244,15 @@ pub(super) async fn finish(
     let row: Option<Model> = sql::one(
         tx,
         "UPDATE jobs SET state = ?, version = version + 1, worker = NULL, finished_at = {now}, \
-         children_open = 0, lost = ?, error_code = ?, error_message = ?, errors = ? \
+         children_open = 0, lost = ?, error_code = ?, error_message = ?, \
+         error_fingerprint = ?, errors = ? \
          WHERE id = ? AND run = ? AND state IN ('queued', 'running', 'retrying') RETURNING *",
         args![
             state.as_str(),
             job.lost,
             error.map(|(code, _)| code),
             error.map(|(_, message)| message),
+            error.map(|(code, message)| fingerprint::of(code, message)),
             errors,
             job.id,
             job.run
@@ -311,6 +313,8 @@ pub(super) async fn end_parents(tx: &Tx, ids: &[Uuid]) -> Result<(), DbErr> {
              state = CASE WHEN children_must_succeed AND EXISTS {unhappy} \
                THEN 'failed' ELSE 'succeeded' END, \
              error_code = CASE WHEN children_must_succeed AND EXISTS {unhappy} \
+               THEN 'child_failed' END, \
+             error_fingerprint = CASE WHEN children_must_succeed AND EXISTS {unhappy} \
                THEN 'child_failed' END, \
              error_message = CASE WHEN children_must_succeed AND EXISTS {unhappy} \
                THEN 'a job this one depends on did not succeed' END, \

@@ -204,18 +204,40 @@ pub async fn page<C: ConnectionTrait>(
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// A job's version, for those who wait for it to change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
-pub struct Version {
-    /// The job.
-    pub id: Uuid,
-    /// Its version.
+/// How far a job has come, for those who wait for it to change; later ones are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Version of its row.
     pub version: i64,
+    /// What its view shows beyond the row, while the version stays: the versions of the children
+    /// it waits for, or how often the switch of the queue it waits in was turned.
+    pub beyond: i64,
 }
 
-/// Versions of many jobs in one statement.
-pub async fn versions<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Version>, DbErr> {
-    sql::all(db, "SELECT id, version FROM jobs WHERE id IN {list}", args![list(ids)]).await
+#[derive(FromQueryResult)]
+struct Stamped {
+    id: Uuid,
+    version: i64,
+    beyond: i64,
+}
+
+/// Stamps of many jobs in one statement.
+pub async fn stamps<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<(Uuid, Stamp)>, DbErr> {
+    let rows: Vec<Stamped> = sql::all(
+        db,
+        "SELECT id, version, CASE \
+           WHEN state IN ('queued', 'retrying') THEN COALESCE((SELECT c.changes \
+             FROM queue_controls c WHERE c.queue = jobs.queue), 0) \
+           WHEN state = 'running' AND worker IS NULL THEN COALESCE((SELECT \
+             CAST(sum(c.version) AS bigint) FROM job_watchers w JOIN jobs c ON c.id = w.job_id \
+             WHERE w.parent_id = jobs.id), 0) \
+           ELSE 0 END AS beyond \
+         FROM jobs WHERE id IN {list}",
+        args![list(ids)],
+    )
+    .await?;
+    let stamp = |row: Stamped| (row.id, Stamp { version: row.version, beyond: row.beyond });
+    Ok(rows.into_iter().map(stamp).collect())
 }
 
 /// A due row that should have a ticket.
@@ -303,25 +325,39 @@ pub async fn queue_position<C: ConnectionTrait>(db: &C, job: &Model) -> Result<O
 
 #[derive(FromQueryResult)]
 struct Span {
-    started_at: Time,
-    finished_at: Time,
+    asked: Time,
+    started: Time,
+    ended: Time,
 }
 
-/// Mean milliseconds from start to end of the last 50 succeeded jobs of the kind; `None` while
-/// fewer than 5 are known.
-pub async fn mean_duration_ms<C: ConnectionTrait>(
+/// How long jobs of a kind take, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Means {
+    /// From start to end.
+    pub run: i64,
+    /// From being asked for to the end, the wait included.
+    pub whole: i64,
+}
+
+/// Means over the last 50 succeeded jobs of the kind; `None` while fewer than 5 are known.
+pub async fn mean_durations<C: ConnectionTrait>(
     db: &C,
     kind: &str,
-) -> Result<Option<i64>, DbErr> {
+) -> Result<Option<Means>, DbErr> {
     let spans: Vec<Span> = sql::all(
         db,
-        "SELECT started_at, finished_at FROM jobs WHERE kind = ? AND state = 'succeeded' \
-         AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT 50",
+        "SELECT created_at AS asked, started_at AS started, finished_at AS ended \
+         FROM jobs WHERE kind = ? \
+         AND state = 'succeeded' AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT 50",
         args![kind],
     )
     .await?;
-    let sum: i64 = spans.iter().map(|span| span.finished_at.millis_since(span.started_at)).sum();
-    Ok((spans.len() >= 5).then(|| sum / spans.len() as i64))
+    let mean = |from: fn(&Span) -> Time| {
+        let sum: i64 = spans.iter().map(|span| span.ended.millis_since(from(span))).sum();
+        sum / spans.len() as i64
+    };
+    Ok((spans.len() >= 5)
+        .then(|| Means { run: mean(|span| span.started), whole: mean(|span| span.asked) }))
 }
 
 /// Whether a live worker that takes new work knows the kind.

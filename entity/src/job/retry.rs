@@ -3,10 +3,10 @@
 use sea_orm::DbErr;
 use sea_orm::prelude::Uuid;
 
-use super::Model;
+use super::{JobState, Model};
 use crate::db::{Tx, is_unique_violation};
 use crate::job_event::{self, EventKind};
-use crate::sql;
+use crate::sql::{self, list};
 use crate::{args, job_watcher};
 
 /// What a retry came to.
@@ -22,25 +22,46 @@ pub enum Retried {
     Missing,
 }
 
+/// How a job is queued again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Again<'a> {
+    /// Only from one of these states.
+    pub from: &'a [JobState],
+    /// Who watches it from now on; its owner when nobody is named.
+    pub user: Option<Uuid>,
+    /// Not before so many milliseconds.
+    pub delay_ms: i64,
+    /// What the event is called.
+    pub event: EventKind,
+    /// Who did it.
+    pub by: &'a str,
+}
+
 /// Queues a failed or cancelled job again: attempts, losses, calls and progress start over,
 /// `run` does not (it is the fence). `user` becomes a watcher again;
 /// without one (an operator retries) its owner does.
 pub async fn retry(tx: &Tx, id: Uuid, user: Option<Uuid>, by: &str) -> Result<Retried, DbErr> {
+    let from = &[JobState::Failed, JobState::Cancelled];
+    again(tx, id, &Again { from, user, delay_ms: 0, event: EventKind::Retried, by }).await
+}
+
+pub(super) async fn again(tx: &Tx, id: Uuid, how: &Again<'_>) -> Result<Retried, DbErr> {
+    let from: Vec<&str> = how.from.iter().map(|state| state.as_str()).collect();
     let row: Result<Option<Model>, DbErr> = sql::one(
         tx,
         "UPDATE jobs SET state = 'queued', version = version + 1, attempt = 0, lost = 0, \
-         calls_made = 0, calls = '[]', run_at = {now}, deadline_at = NULL, stage = NULL, \
+         calls_made = 0, calls = '[]', run_at = {now+?}, deadline_at = NULL, stage = NULL, \
          progress_done = 0, \
          worker = NULL, cancel_requested_at = NULL, children_open = 0, result = NULL, \
-         error_code = NULL, error_message = NULL, finished_at = NULL, started_at = NULL, \
-         result_expires_at = NULL \
-         WHERE id = ? AND state IN ('failed', 'cancelled') RETURNING *",
-        args![id],
+         error_code = NULL, error_message = NULL, error_fingerprint = NULL, \
+         finished_at = NULL, started_at = NULL, claimed_at = NULL, result_expires_at = NULL \
+         WHERE id = ? AND state IN {list} RETURNING *",
+        args![how.delay_ms, id, list(&from)],
     )
     .await;
     match row {
         Ok(Some(job)) => {
-            job_event::add(tx, id, EventKind::Retried, &format!("queued again by {by}")).await?;
+            job_event::add(tx, id, how.event, &format!("queued again by {}", how.by)).await?;
             // Parents that still wait counted it down when it ended; it is open again.
             sql::execute(
                 tx,
@@ -53,7 +74,7 @@ pub async fn retry(tx: &Tx, id: Uuid, user: Option<Uuid>, by: &str) -> Result<Re
             // Children of its earlier life are not this one's.
             job_watcher::forget_children(tx, id).await?;
             // An operator does not become one who waits: the work is for its owner.
-            job_watcher::add(tx, &[(id, user.or(job.user_id), None)]).await?;
+            job_watcher::add(tx, &[(id, how.user.or(job.user_id), None)]).await?;
             Ok(Retried::Queued(Box::new(job)))
         }
         Ok(None) => match super::query::by_id(tx, id).await? {

@@ -24,7 +24,9 @@ pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failu
     let db = settings.common.connect(2).await?;
     match action {
         Action::Up => {
-            Migrator::up(db.write().pool(), None).await.map_err(Failure::during("migrations failed"))?;
+            Migrator::up(db.write().pool(), None)
+                .await
+                .map_err(Failure::during("migrations failed"))?;
         }
         Action::Down => {
             Migrator::down(db.write().pool(), Some(1))

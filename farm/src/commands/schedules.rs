@@ -190,10 +190,9 @@ fn print(to: &mut impl Write, text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use jobs::process::Env;
-
     use clap::Parser;
     use clap::error::ErrorKind as Usage;
+    use jobs::process::Env;
 
     use super::*;
 

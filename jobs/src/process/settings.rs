@@ -6,8 +6,8 @@ use std::sync::Arc;
 use entity::Db;
 use url::Url;
 
-use super::env::{Env, Secret};
 use super::Failure;
+use super::env::{Env, Secret};
 use crate::Jobs;
 use crate::memory::MemoryTickets;
 use crate::redis::{Redis, RedisTickets};
@@ -207,7 +207,9 @@ fn redis_url(env: &Env) -> Result<Option<Secret>, Failure> {
     }
     if let Some(password) = env.secret("REDIS_PASSWORD")? {
         if parsed.password().is_some() {
-            return Err(Failure::new("REDIS_URL holds a password and REDIS_PASSWORD is set; keep one"));
+            return Err(Failure::new(
+                "REDIS_URL holds a password and REDIS_PASSWORD is set; keep one",
+            ));
         }
         parsed.set_password(Some(password.expose())).map_err(|()| Failure::new(rule))?;
     }

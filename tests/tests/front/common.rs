@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use farm::demo::Scripted;
+use jobs::Options;
+use jobs::kinds::noop::Noop;
 use serde_json::{Value, json};
-use tests::{Answer, Client, System};
+use tests::{Answer, Client, PATIENCE, System};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use uuid::Uuid;
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
@@ -46,6 +49,107 @@ pub async fn fetched(system: &System, client: &Client, handle: &str) -> Value {
     let id = submit(client, handle).await;
     system.finish(id).await;
     client.get(&job(id, "")).await.expect(200).json
+}
+
+/// A job that does as it is told, for a user.
+pub async fn noop(system: &System, user: &str, what: &Noop) -> Uuid {
+    let user_id = Some(system.user(user).await.id);
+    let options = Options { user_id, ..Options::default() };
+    system.jobs.submit(what, &options).await.unwrap().id
+}
+
+/// An event of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub id: String,
+    pub word: String,
+    pub data: Value,
+}
+
+/// A stream of events, read as it comes.
+pub struct Stream {
+    body: std::pin::Pin<Box<dyn AsyncRead + Send>>,
+    text: String,
+    pub comments: usize,
+}
+
+impl Stream {
+    /// Opens it; fails unless it is one.
+    pub async fn open(client: &Client, path: &str) -> Self {
+        let response = client.open(path).await;
+        assert_eq!(response.status().as_u16(), 200, "{path}");
+        assert_eq!(response.content_type(), Some("text/event-stream"));
+        let body = Box::pin(response.into_body().into_async_read());
+        Self { body, text: String::new(), comments: 0 }
+    }
+
+    /// The next event; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            let block = self.block().await?;
+            if block.starts_with(':') {
+                self.comments += 1;
+                continue;
+            }
+            let field = |name: &str| {
+                let line = block.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_default().trim_start().to_owned()
+            };
+            let data = serde_json::from_str(&field("data:")).unwrap();
+            return Some(Event { id: field("id:"), word: field("event:"), data });
+        }
+    }
+
+    /// The next event or comment as text.
+    pub async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(block);
+            }
+            let mut buffer = [0; 4_096];
+            let read = tokio::time::timeout(PATIENCE, self.body.read(&mut buffer)).await;
+            match read.expect("the stream says nothing").unwrap() {
+                0 => return None,
+                n => self.text.push_str(std::str::from_utf8(&buffer[..n]).unwrap()),
+            }
+        }
+    }
+
+    /// The first event that is as wished.
+    pub async fn until(&mut self, what: &str, wish: impl Fn(&Value) -> bool) -> Event {
+        loop {
+            let event = self.next().await;
+            let event = event.unwrap_or_else(|| panic!("the stream ended before {what}"));
+            if wish(&event.data) {
+                return event;
+            }
+        }
+    }
+
+    /// Everything up to the end.
+    pub async fn rest(&mut self) -> Vec<Event> {
+        let mut all = vec![];
+        while let Some(event) = self.next().await {
+            all.push(event);
+        }
+        all
+    }
+
+    /// Reads on until nothing has come for this long.
+    pub async fn drain(&mut self, time: Duration) {
+        while let Ok(event) = tokio::time::timeout(time, self.next()).await {
+            assert!(event.is_some(), "the stream ended");
+        }
+    }
+
+    /// Fails when something comes within the time.
+    pub async fn silent_for(&mut self, time: Duration) {
+        if let Ok(event) = tokio::time::timeout(time, self.next()).await {
+            panic!("nothing is new, and yet: {event:?}");
+        }
+    }
 }
 
 /// A token of a user that is good for so many seconds, which may lie in the past.

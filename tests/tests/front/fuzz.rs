@@ -53,7 +53,7 @@ impl Dice {
             }
             _ => self.part(8),
         };
-        match self.below(12) {
+        match self.below(19) {
             0 => format!("/api/profile/{part}"),
             1 => format!("/api/profile/{part}/posts"),
             2 => format!("/api/v1/instagram/profile/{part}/refresh"),
@@ -64,7 +64,14 @@ impl Dice {
             7 => "/api/v1/jobs".to_owned(),
             8 => "/api/v1/jobs/batch-get".to_owned(),
             9 => "/api/v1/auth/login".to_owned(),
-            10 => self.pick(&["/livez", "/readyz", "/openapi.json", "/docs", "/"]).to_owned(),
+            10 => format!("/api/v1/jobs/{part}/events"),
+            11 => format!("/api/v1/analytics/{}/{part}", self.pick(&["profile", "posts"])),
+            12 => "/api/v1/analytics/bulk/profiles".to_owned(),
+            13 => format!("/api/v1/queues/{part}/pause"),
+            14 => "/api/v1/jobs/dead".to_owned(),
+            15 => "/api/v1/jobs/dead/redrive".to_owned(),
+            16 => self.pick(&["/api/v1/queues", "/api/v1/workers/overview"]).to_owned(),
+            17 => self.pick(&["/livez", "/readyz", "/openapi.json", "/docs", "/"]).to_owned(),
             _ => format!("/{part}/{}", self.part(6)),
         }
     }
@@ -103,7 +110,21 @@ impl Dice {
             5 => format!("\"{}\"", self.part(12)),
             6 => format!("[{},{}]", self.json(depth - 1), self.json(depth - 1)),
             _ => {
-                let name = self.pick(&["ids", "include_posts", "email", "password", "x", ""]);
+                let name = self.pick(&[
+                    "ids",
+                    "include_posts",
+                    "email",
+                    "password",
+                    "usernames",
+                    "reason",
+                    "kind",
+                    "fingerprint",
+                    "since",
+                    "limit",
+                    "rate_per_second",
+                    "x",
+                    "",
+                ]);
                 format!(
                     "{{\"{name}\":{},\"{name}\":{}}}",
                     self.json(depth - 1),
@@ -138,6 +159,7 @@ impl Dice {
             "traceparent",
             "authorization",
             "cookie",
+            "last-event-id",
         ]);
         let value = match self.below(3) {
             0 => HeaderValue::from_bytes(&self.bytes(60)).ok()?,
@@ -154,11 +176,12 @@ impl Dice {
 async fn no_request_makes_the_farm_fail() {
     let system = System::start().await;
     let dana = system.as_user("dana").await;
+    let admin = system.as_user("admin").await;
     let job = crate::common::submit(&dana, "somebody").await;
     system.finish(job).await;
     let mut dice = Dice(20_261_122);
     let (mut sent, mut refusals) = (0, 0);
-    while sent < 600 {
+    while sent < 800 {
         let target = format!("{}{}", dice.path(job), dice.query());
         let Ok(uri) = target.parse() else { continue };
         let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
@@ -174,7 +197,11 @@ async fn no_request_makes_the_farm_fail() {
             }
         }
         let shown = format!("{method} {target} {:?}", String::from_utf8_lossy(&body));
-        let caller = if dice.below(10) > 0 { dana.clone() } else { system.api() };
+        let caller = match dice.below(10) {
+            0 => system.api(),
+            1..=3 => admin.clone(),
+            _ => dana.clone(),
+        };
         let answer = caller.call(request.body(body)).await;
         sent += 1;
         let status = answer.status.as_u16();
@@ -186,7 +213,7 @@ async fn no_request_makes_the_farm_fail() {
             assert_ne!(answer.json, Value::Null, "{shown}");
         }
     }
-    assert!(refusals > 200 && refusals < 590, "the dice try both sides: {refusals} of {sent}");
+    assert!(refusals > 300 && refusals < 780, "the dice try both sides: {refusals} of {sent}");
     system.drain().await;
     system.end().await;
 }

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod analytics;
 mod bad_input;
 mod common;
+mod dead;
+mod events;
 mod fetch;
 mod fuzz;
 mod idempotency;
@@ -11,6 +14,7 @@ mod jobs;
 mod login;
 mod long_poll;
 mod openapi;
+mod operators;
 mod outcomes;
 mod posts;
 mod problems;

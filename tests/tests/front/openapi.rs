@@ -65,6 +65,7 @@ async fn every_documented_operation_is_there_and_none_lets_strangers_in() {
     for (method, path, operation) in operations(&document) {
         let id = uuid::Uuid::now_v7().to_string();
         let real = path.replace("{username}", "somebody").replace("{id}", &id);
+        let real = real.replace("{name}", "fetch");
         assert!(!real.contains('{'), "a new parameter in {path}: name a value for it here");
         let body = (method == Method::POST).then(|| "{}".to_owned());
         let answer = system.api().send(method.clone(), &real, body).await;
@@ -100,7 +101,11 @@ async fn literal_paths_win_over_parameters() {
         }
     }
     // A new pair gets a line here and a request below.
-    assert_eq!(pairs, [("/api/v1/jobs/batch-get", "/api/v1/jobs/{id}")]);
+    let of_a_job = "/api/v1/jobs/{id}";
+    assert_eq!(pairs, [("/api/v1/jobs/batch-get", of_a_job), ("/api/v1/jobs/dead", of_a_job)]);
+    dana.get("/api/v1/jobs/dead").await.expect_problem(403, "operators_only");
+    let admin = system.as_user("admin").await;
+    admin.get("/api/v1/jobs/dead").await.expect(200);
     let answer = dana.post_json("/api/v1/jobs/batch-get", json!({ "ids": [] })).await.expect(200);
     assert_eq!(answer.json["missing"], json!([]));
     system.end().await;

@@ -57,9 +57,8 @@ async fn a_mountain_of_rows_is_due_at_once() {
     }
     println!("{count} rows stored in {:?}", began.elapsed());
     let began = Instant::now();
-    let left = || async {
-        storm.cluster.count("jobs WHERE queue = 'upkeep' AND state = 'queued'").await
-    };
+    let left =
+        || async { storm.cluster.count("jobs WHERE queue = 'upkeep' AND state = 'queued'").await };
     while left().await > 0 {
         assert!(began.elapsed() < lasting(60, 600), "{} left", left().await);
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -88,9 +87,7 @@ async fn one_with_ten_thousand_bulk_jobs_does_not_hold_up_another() {
     for n in 0..5 {
         let post = storm.cluster.post(0, &refresh(&format!("single.{n}")), &token);
         let view = json(post.header("prefer", "wait=20").send().await.unwrap(), 200).await;
-        let at = |field: &str| {
-            entity::time::parse_rfc3339(view[field].as_str().unwrap()).unwrap()
-        };
+        let at = |field: &str| entity::time::parse_rfc3339(view[field].as_str().unwrap()).unwrap();
         starts.push(at("started_at").millis_since(at("created_at")));
     }
     println!("the one fetch beside 10,000 bulk jobs started after {starts:?} ms");

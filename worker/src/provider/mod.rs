@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{DecodoConfig, ProviderError};
 pub use decodo::Decodo;
-pub use jobs::process::Secret;
 pub use fetched::{FetchedPost, FetchedProfile, FetchedRelated};
+pub use jobs::process::Secret;
 pub use retry::Pauses;
 
 /// Most provider calls of one job attempt.

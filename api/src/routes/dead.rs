@@ -1,0 +1,306 @@
+//! Failed jobs, for operators: what went wrong how often, and queueing it again.
+
+use std::collections::HashSet;
+
+use entity::Time;
+use entity::job::dead::{self, After, Filter, Group};
+use jobs::redrive::gap_ms;
+use poem::Request;
+use poem::web::Data;
+use poem_openapi::param::{Header, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::types::ToJSON;
+use poem_openapi::{Object, OpenApi};
+use uuid::Uuid;
+
+use crate::body::JsonBody;
+use crate::idempotency::{self, Key, Known};
+use crate::identity::Operator;
+use crate::problem::Problem;
+use crate::query as rules;
+use crate::routes::Tag;
+use crate::state::AppState;
+
+/// Failed jobs.
+#[derive(Debug)]
+pub struct Dead;
+
+/// Ids shown of a group, and of what a redrive would do.
+const SAMPLES: u64 = 5;
+/// Jobs queued again by one request, unless told otherwise.
+const DEFAULT_REDRIVE: u64 = 100;
+/// Jobs queued again by one request, at most.
+const MAX_REDRIVE: u64 = 1_000;
+/// Jobs due per second, unless told otherwise.
+const DEFAULT_RATE: u32 = 10;
+
+/// Failed jobs of one kind and one reason.
+#[derive(Debug, Object)]
+pub struct DeadGroup {
+    kind: String,
+    /// The reason: the code, and the sentence without what differs from job to job.
+    fingerprint: String,
+    /// The reason as a word.
+    error_code: Option<String>,
+    /// Jobs of this kind cost the farm several workers each.
+    poison: bool,
+    /// How many jobs.
+    count: i64,
+    /// When the newest failed; RFC 3339.
+    newest_at: String,
+    /// When the oldest failed; RFC 3339.
+    oldest_at: String,
+    /// The sentence of the newest.
+    sample_message: Option<String>,
+    /// The newest, at most five.
+    sample_ids: Vec<Uuid>,
+}
+
+/// A page of failed jobs.
+#[derive(Debug, Object)]
+pub struct DeadPage {
+    /// What failed last first.
+    items: Vec<DeadGroup>,
+    /// `cursor` of the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Which failed jobs to queue again, and how fast.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct RedriveRequest {
+    /// Only this kind.
+    kind: Option<String>,
+    /// Only this reason, as `GET /api/v1/jobs/dead` shows it.
+    fingerprint: Option<String>,
+    /// Only this reason, as a word.
+    error_code: Option<String>,
+    /// Only jobs that failed at or after this time (RFC 3339).
+    since: Option<String>,
+    /// Only jobs that failed before this time (RFC 3339).
+    until: Option<String>,
+    /// Only these.
+    #[oai(validator(max_items = 1000))]
+    ids: Option<Vec<Uuid>>,
+    /// So many of them are due in each second, 1 to 1,000 (default 10).
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
+    rate_per_second: Option<u32>,
+    /// At most so many, those that failed first; 1 to 1,000 (default 100).
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
+    limit: Option<u64>,
+    /// Only say what would happen (the default). `false` needs at least one filter.
+    dry_run: Option<bool>,
+}
+
+/// What was done, or would be.
+#[derive(Debug, Object)]
+pub struct RedriveReport {
+    /// Nothing was done.
+    dry_run: bool,
+    /// Failed jobs the filters found, within the limit.
+    matched: u64,
+    /// There are more beyond the limit: ask again.
+    more: bool,
+    /// Queued again.
+    queued: u64,
+    /// Left as they are, because an open job does the same work.
+    skipped_superseded: u64,
+    /// Left as they are, because they were no longer failed when their turn came.
+    skipped_changed: u64,
+    /// So many are due in each second.
+    rate_per_second: u32,
+    /// When the last of them is due, counted from the first.
+    spread_ms: i64,
+    /// The first of those that matched, at most five.
+    sample_ids: Vec<Uuid>,
+}
+
+#[OpenApi(prefix_path = "/api/v1/jobs/dead", tag = "Tag::Operators")]
+impl Dead {
+    /// Failed jobs
+    ///
+    /// Grouped by kind and reason, what failed last first.
+    #[oai(path = "/", method = "get", operation_id = "list_dead_jobs")]
+    async fn list(
+        &self,
+        state: Data<&AppState>,
+        _operator: Operator,
+        /// Only this kind.
+        kind: Query<Option<String>>,
+        /// `next` of the page before.
+        cursor: Query<Option<String>>,
+        /// 1 to 100.
+        limit: Query<Option<i64>>,
+    ) -> Result<Json<DeadPage>, Problem> {
+        let limit = rules::limit(limit.0, 20)?;
+        let kind = kind.0.as_deref().map(rules::kind).transpose()?;
+        let after = cursor.0.as_deref().map(parse_cursor).transpose()?;
+        let db = state.db().read();
+        let mut groups = dead::groups(db, kind.as_deref(), after.as_ref(), limit + 1).await?;
+        let more = groups.len() as u64 > limit;
+        groups.truncate(limit as usize);
+        let next = groups.last().filter(|_| more).map(cursor_of);
+        let mut items = vec![];
+        for group in groups {
+            let samples = dead::samples(db, &group, SAMPLES).await?;
+            items.push(DeadGroup {
+                poison: group.error_code.as_deref() == Some("poison"),
+                kind: group.kind,
+                fingerprint: group.fingerprint,
+                error_code: group.error_code,
+                count: group.jobs,
+                newest_at: group.newest.rfc3339(),
+                oldest_at: group.oldest.rfc3339(),
+                sample_message: samples.first().and_then(|sample| sample.error_message.clone()),
+                sample_ids: samples.iter().map(|sample| sample.id).collect(),
+            });
+        }
+        Ok(Json(DeadPage { items, next }))
+    }
+
+    /// Queue failed jobs again
+    ///
+    /// Each under its own id, for those who asked for it, with its attempts back and an event that
+    /// names the operator. Without `dry_run: false` it only says what would happen. A job whose
+    /// work another open job does is skipped and counted.
+    #[oai(path = "/redrive", method = "post", operation_id = "redrive_dead_jobs")]
+    async fn redrive(
+        &self,
+        state: Data<&AppState>,
+        operator: Operator,
+        request: &Request,
+        /// A repeat with the same key gets the same answer, for 24 h.
+        #[oai(name = "Idempotency-Key")]
+        _idempotency_key: Header<Option<String>>, // documented here, read raw below
+        body: JsonBody<RedriveRequest>,
+    ) -> Result<Json<RedriveReport>, Problem> {
+        let wanted = body.0;
+        let what = ["POST", "redrive", &wanted.to_json_string()];
+        let key = idempotency::key(request.headers(), operator.0.id, &what)?;
+        let (filter, narrow) = filter(&wanted)?;
+        if wanted.dry_run.unwrap_or(true) {
+            return Ok(Json(would(&state, &wanted, &filter).await?));
+        }
+        if !narrow {
+            let rule =
+                "false needs at least one of kind, fingerprint, error_code, since, until, ids";
+            return Err(Problem::body("dry_run", rule));
+        }
+        if let Some(key) = &key
+            && let Known::Answer(_, report) = take(&state, key).await?
+        {
+            return Ok(Json(*report));
+        }
+        let report = run(&state, &operator, &wanted, &filter).await?;
+        if let Some(key) = &key {
+            key.answered(&state, 200, &report).await?;
+        }
+        Ok(Json(report))
+    }
+}
+
+/// Takes the key before the work: a redrive is many transactions.
+async fn take(state: &AppState, key: &Key) -> Result<Known<RedriveReport>, Problem> {
+    let tx = state.db().begin().await?;
+    let known = key.take(&tx).await?;
+    tx.commit().await?;
+    Ok(known)
+}
+
+/// The filter, and whether it narrows anything.
+fn filter(wanted: &RedriveRequest) -> Result<(Filter, bool), Problem> {
+    let text = |field: &str, text: &Option<String>| {
+        text.as_deref().map(|text| rules::line(field, text, 200)).transpose()
+    };
+    let time = |field: &str, text: &Option<String>| {
+        text.as_deref().map(|text| rules::time(field, text)).transpose()
+    };
+    let filter = Filter {
+        kind: wanted.kind.as_deref().map(rules::kind).transpose()?,
+        fingerprint: text("fingerprint", &wanted.fingerprint)?,
+        error_code: text("error_code", &wanted.error_code)?,
+        since: time("since", &wanted.since)?,
+        until: time("until", &wanted.until)?,
+        ids: wanted.ids.clone(),
+    };
+    let narrow = filter.kind.is_some()
+        || filter.fingerprint.is_some()
+        || filter.error_code.is_some()
+        || filter.since.is_some()
+        || filter.until.is_some()
+        || filter.ids.is_some();
+    Ok((filter, narrow))
+}
+
+async fn found(
+    state: &AppState,
+    wanted: &RedriveRequest,
+    filter: &Filter,
+) -> Result<(Vec<dead::Dead>, RedriveReport), Problem> {
+    let limit = wanted.limit.unwrap_or(DEFAULT_REDRIVE).min(MAX_REDRIVE);
+    let mut found = dead::matching(state.db().read(), filter, limit + 1).await?;
+    let more = found.len() as u64 > limit;
+    found.truncate(limit as usize);
+    let report = RedriveReport {
+        dry_run: true,
+        matched: found.len() as u64,
+        more,
+        queued: 0,
+        skipped_superseded: 0,
+        skipped_changed: 0,
+        rate_per_second: wanted.rate_per_second.unwrap_or(DEFAULT_RATE),
+        spread_ms: 0,
+        sample_ids: found.iter().take(SAMPLES as usize).map(|job| job.id).collect(),
+    };
+    Ok((found, report))
+}
+
+async fn would(
+    state: &AppState,
+    wanted: &RedriveRequest,
+    filter: &Filter,
+) -> Result<RedriveReport, Problem> {
+    let (found, mut report) = found(state, wanted, filter).await?;
+    let superseded: HashSet<Uuid> = dead::superseded(state.db().read(), &found).await?;
+    report.skipped_superseded = superseded.len() as u64;
+    report.queued = report.matched - report.skipped_superseded;
+    report.spread_ms = spread_ms(&report);
+    Ok(report)
+}
+
+async fn run(
+    state: &AppState,
+    operator: &Operator,
+    wanted: &RedriveRequest,
+    filter: &Filter,
+) -> Result<RedriveReport, Problem> {
+    let (found, mut report) = found(state, wanted, filter).await?;
+    let ids: Vec<Uuid> = found.into_iter().map(|job| job.id).collect();
+    let done = state.jobs.redrive(&ids, report.rate_per_second, &operator.0.email).await?;
+    tracing::info!(operator = %operator.0.id, jobs = done.queued, "failed jobs queued again");
+    report.dry_run = false;
+    report.queued = done.queued;
+    report.skipped_superseded = done.superseded;
+    report.skipped_changed = done.changed;
+    report.spread_ms = spread_ms(&report);
+    Ok(report)
+}
+
+fn spread_ms(report: &RedriveReport) -> i64 {
+    (report.queued as i64 - 1).max(0) * gap_ms(report.rate_per_second)
+}
+
+fn cursor_of(group: &Group) -> String {
+    format!("{}.{}.{}", group.newest.0, group.kind, group.fingerprint)
+}
+
+fn parse_cursor(text: &str) -> Result<After, Problem> {
+    let mut parts = text.splitn(3, '.');
+    let mut part = || parts.next().filter(|part| !part.contains(char::is_control));
+    let after = (|| {
+        let newest = part()?.parse().ok().filter(|ms| (0..1 << 50).contains(ms))?;
+        let (kind, fingerprint) = (part()?.to_owned(), part()?.to_owned());
+        Some(After { newest: Time(newest), kind, fingerprint })
+    })();
+    after.ok_or_else(|| Problem::field("cursor", "must be the next value of the page before"))
+}
