@@ -5,6 +5,7 @@
 pub mod cancel;
 pub mod claim;
 pub mod dead;
+pub mod due;
 pub mod end;
 pub mod enqueue;
 mod fingerprint;

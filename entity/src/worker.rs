@@ -112,6 +112,23 @@ pub async fn count_live<C: ConnectionTrait>(db: &C) -> Result<u32, DbErr> {
     Ok(count.map_or(0, |count| count.n as u32))
 }
 
+#[derive(FromQueryResult)]
+struct KindRow {
+    kind: String,
+}
+
+/// The kinds that live workers announced.
+pub async fn live_kinds<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
+    let rows: Vec<KindRow> = sql::all(
+        db,
+        "SELECT DISTINCT k.kind AS kind FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
+         WHERE w.lease_until > {now} AND NOT w.draining",
+        vec![],
+    )
+    .await?;
+    Ok(rows.into_iter().map(|row| row.kind).collect())
+}
+
 /// Workers whose lease is live.
 pub async fn live<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
     sql::all(db, "SELECT * FROM workers WHERE lease_until > {now} ORDER BY started_at", vec![])

@@ -12,6 +12,7 @@ mod m20261122_000005_idempotency;
 mod m20261122_000006_noop_effects;
 mod m20261122_000007_workers;
 mod m20261122_000008_schedules;
+mod m20261122_000009_turns;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000006_noop_effects::Migration),
             Box::new(m20261122_000007_workers::Migration),
             Box::new(m20261122_000008_schedules::Migration),
+            Box::new(m20261122_000009_turns::Migration),
         ]
     }
 }

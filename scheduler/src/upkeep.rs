@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use entity::DbErr;
 use entity::enums::{Priority, Queue};
-use entity::job::{cancel, integrity, query, rescue, retention};
+use entity::job::{cancel, due, integrity, rescue, retention};
 use jobs::ticket::LANE_CAPACITY;
-use jobs::{Jobs, Lane};
+use jobs::{Jobs, Lane, Signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 /// Rows per statement of a sweep; what is left waits for the next one.
@@ -48,6 +49,7 @@ impl Upkeep {
             tokio::join!(
                 every(sweep_every, "sweep", || self.sweep()),
                 every(reconcile_every, "reconcile", || async { self.reconcile().await.map(drop) }),
+                self.refill_low_lanes(),
             )
         };
         tokio::select! {
@@ -100,8 +102,30 @@ impl Upkeep {
 
     /// Sends tickets for due rows to every lane that is not more than half full.
     pub async fn refill(&self) -> Result<(), DbErr> {
+        self.refill_of(Queue::ALL).await
+    }
+
+    /// Refills whenever a lane says that it is half empty: between two sweeps a fast queue would
+    /// stand still.
+    async fn refill_low_lanes(&self) {
+        let mut signals = self.jobs.tickets().signals();
+        loop {
+            let refilled = match signals.recv().await {
+                Ok(Signal::Low(queue)) => self.refill_of(&[queue]).await,
+                Ok(Signal::Changed(_) | Signal::Stop(_)) => continue,
+                // Whatever was missed, the next sweep sees.
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            };
+            if let Err(error) = refilled {
+                tracing::warn!(%error, "a low lane was not refilled; the next sweep comes soon");
+            }
+        }
+    }
+
+    async fn refill_of(&self, queues: &[Queue]) -> Result<(), DbErr> {
         let mut hungry = vec![];
-        for queue in Queue::ALL {
+        for queue in queues {
             for priority in Priority::ALL {
                 let lane = Lane { queue: *queue, priority };
                 if self.jobs.tickets().len(lane).await <= LANE_CAPACITY / 2 {
@@ -109,7 +133,7 @@ impl Upkeep {
                 }
             }
         }
-        let due = query::due(self.jobs.db().read(), &hungry, LANE_CAPACITY as u64).await?;
+        let due = due::due(self.jobs.db().read(), &hungry, LANE_CAPACITY).await?;
         let tickets = due.iter().map(|due| (due.id, due.queue.as_str(), due.priority));
         self.jobs.push(tickets).await;
         Ok(())

@@ -24,6 +24,16 @@ pub use system::{Builder, System};
 
 use std::time::Duration;
 
+/// Whether stories run on Postgres and Redis (`TEST_STACK=cluster`) or on one machine's defaults.
+#[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
+pub fn on_cluster() -> bool {
+    match std::env::var("TEST_STACK").as_deref() {
+        Err(_) | Ok("machine") => false,
+        Ok("cluster") => true,
+        Ok(other) => panic!("TEST_STACK must be machine or cluster, not {other}"),
+    }
+}
+
 /// How long a condition may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -29,7 +29,7 @@ use worker::provider::{Decodo, DecodoConfig, Pauses, ProfileProvider, Secret};
 use worker::{Deps, Engine, EngineConfig};
 
 use crate::client::Client;
-use crate::{eventually, servers};
+use crate::{eventually, on_cluster, servers};
 
 /// Password of every user of a system.
 pub const PASSWORD: &str = "demo-password";
@@ -385,22 +385,16 @@ enum Stack {
 }
 
 impl Stack {
-    #[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
     async fn start(dir: &TempDir) -> (Self, Db) {
-        match std::env::var("TEST_STACK").as_deref() {
-            Err(_) | Ok("machine") => {
-                let url = format!("sqlite://{}?mode=rwc", dir.path().join("farm.db").display());
-                let db = Db::connect(&url, 8).await.expect("the database");
-                Migrator::up(db.write().pool(), None).await.expect("migrations");
-                (Self::Machine, db)
-            }
-            Ok("cluster") => {
-                let (db, database) = servers::database().await;
-                let redis = Redis::new(&servers::servers().redis, &database).expect("a Redis");
-                (Self::Cluster { database, redis }, db)
-            }
-            Ok(other) => panic!("TEST_STACK must be machine or cluster, not {other}"),
+        if on_cluster() {
+            let (db, database) = servers::database().await;
+            let redis = Redis::new(&servers::servers().redis, &database).expect("a Redis");
+            return (Self::Cluster { database, redis }, db);
         }
+        let url = format!("sqlite://{}?mode=rwc", dir.path().join("farm.db").display());
+        let db = Db::connect(&url, 8).await.expect("the database");
+        Migrator::up(db.write().pool(), None).await.expect("migrations");
+        (Self::Machine, db)
     }
 }
 

@@ -3,7 +3,7 @@
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::{JobState, Model, Priority};
+use super::{JobState, Model};
 use crate::args;
 use crate::sql::{self, Arg, list};
 use crate::time::Time;
@@ -238,56 +238,6 @@ pub async fn stamps<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<(Uui
     .await?;
     let stamp = |row: Stamped| (row.id, Stamp { version: row.version, beyond: row.beyond });
     Ok(rows.into_iter().map(stamp).collect())
-}
-
-/// A due row that should have a ticket.
-#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
-pub struct Due {
-    /// The job.
-    pub id: Uuid,
-    /// Its queue.
-    pub queue: String,
-    /// Its lane.
-    pub priority: Priority,
-}
-
-/// The next due rows of these lanes, at most `per_lane` each: round-robin over users (each user's
-/// oldest first), of queues that are not paused and kinds that a live worker announced.
-pub async fn due<C: ConnectionTrait>(
-    db: &C,
-    lanes: &[(&str, Priority)],
-    per_lane: u64,
-) -> Result<Vec<Due>, DbErr> {
-    if lanes.is_empty() {
-        return Ok(vec![]);
-    }
-    // One condition per lane: each is a range of the index of due rows.
-    let wanted = vec!["(queue = ? AND priority = ?)"; lanes.len()].join(" OR ");
-    let mut args: Vec<Arg> = vec![];
-    for (queue, priority) in lanes {
-        args.extend(args![*queue, *priority as i16]);
-    }
-    args.extend(args![per_lane as i64, per_lane as i64]);
-    sql::all(
-        db,
-        &format!(
-            "SELECT id, queue, priority FROM ( \
-           SELECT id, queue, priority, turn, run_at, row_number() OVER \
-             (PARTITION BY queue, priority ORDER BY turn, run_at, id) AS place FROM ( \
-               SELECT id, queue, priority, run_at, row_number() OVER \
-                 (PARTITION BY queue, priority, user_id ORDER BY run_at, id) AS turn \
-               FROM jobs WHERE state IN ('queued', 'retrying') AND ({wanted}) \
-                 AND run_at <= {{now}} AND (deadline_at IS NULL OR deadline_at > {{now}}) \
-                 AND NOT EXISTS (SELECT 1 FROM queue_controls c WHERE c.queue = jobs.queue \
-                   AND c.paused_at IS NOT NULL) \
-                 AND EXISTS (SELECT 1 FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
-                   WHERE k.kind = jobs.kind AND w.lease_until > {{now}} AND NOT w.draining) \
-             ) AS turns WHERE turn <= ? \
-         ) AS places WHERE place <= ? ORDER BY queue, priority, place"
-        ),
-        args,
-    )
-    .await
 }
 
 #[derive(FromQueryResult)]

@@ -15,13 +15,18 @@ pub struct Hand<'a> {
 impl<'a> Hand<'a> {
     /// Registers with an hour's lease and every kind.
     pub async fn of(db: &'a Db) -> Self {
+        Self::of_kinds(db, &Kind::words()).await
+    }
+
+    /// Registers with an hour's lease and these kinds.
+    pub async fn of_kinds(db: &'a Db, kinds: &[&str]) -> Self {
         let id = Uuid::now_v7();
         let tx = db.begin().await.unwrap();
         let new = NewWorker {
             id,
             host: "by hand",
             version: "0",
-            kinds: &Kind::words(),
+            kinds,
             slots: 1_000,
             lease_ms: 3_600_000,
         };

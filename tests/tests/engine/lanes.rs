@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entity::enums::{JobState, Priority, Queue};
 use entity::job::cancel::Leaver;
-use entity::job::query;
+use entity::job::due;
 use entity::{args, queue_control, sql};
 use jobs::kinds::noop::Noop;
 use jobs::submit::new_job;
@@ -155,7 +155,7 @@ async fn users_take_turns_within_a_lane() {
     let (many, few) = (Uuid::now_v7(), Uuid::now_v7());
     let first = submit_many(&system, &Noop::default(), 30, &of_user(many)).await;
     let second = submit_many(&system, &Noop::default(), 2, &of_user(few)).await;
-    let due = query::due(system.db().read(), &all_lanes(), 10).await.unwrap();
+    let due = due::due(system.db().read(), &all_lanes(), 10).await.unwrap();
     let order: Vec<Uuid> = due.iter().map(|due| due.id).collect();
     assert_eq!(order.len(), 10, "no more than asked for");
     assert_eq!(order[..4], [first[0], second[0], first[1], second[1]]);
@@ -163,7 +163,7 @@ async fn users_take_turns_within_a_lane() {
     // Lanes do not stand in each other's way.
     let bulk = Options { priority: Some(Priority::Bulk), ..of_user(few) };
     let bulk = submit_many(&system, &Noop::default(), 1, &bulk).await;
-    let due = query::due(system.db().read(), &all_lanes(), 10).await.unwrap();
+    let due = due::due(system.db().read(), &all_lanes(), 10).await.unwrap();
     assert_eq!(due.len(), 11);
     assert_eq!((due[10].id, due[10].priority), (bulk[0], Priority::Bulk));
     hand.sign_off().await;
@@ -222,7 +222,7 @@ async fn a_job_that_misses_its_deadline_fails_and_says_so() {
     let run = hand.take(on_time.id).await;
     system.advance(Duration::from_secs(61)).await;
     assert!(hand.claim(&[late.id]).await.is_empty(), "too late to start");
-    assert!(query::due(system.db().read(), &all_lanes(), 10).await.unwrap().is_empty());
+    assert!(due::due(system.db().read(), &all_lanes(), 10).await.unwrap().is_empty());
     system.upkeep.fail_overdue().await.unwrap();
     let late = system.job(late.id).await;
     assert_eq!(late.state, JobState::Failed);

@@ -12,6 +12,7 @@ mod outcomes;
 mod progress;
 mod rescue;
 mod retention;
+mod rolling;
 mod schedule;
 mod schedule_stream;
 mod shutdown;

@@ -498,13 +498,17 @@ impl<'a> World<'a> {
 fn rows_are_what_the_model_says_whatever_happens() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let dir = TempDir::new().unwrap();
-    let db = runtime.block_on(async {
+    let cluster = tests::on_cluster();
+    let (db, database) = runtime.block_on(async {
+        if cluster {
+            return tests::servers::database().await;
+        }
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("farm.db").display());
         let db = Db::connect(&url, 1).await.unwrap();
         // Nobody cuts the power here, and ten thousand commits are many.
         sql::execute(db.write(), "PRAGMA synchronous = OFF", vec![]).await.unwrap();
         Migrator::up(db.write().pool(), None).await.unwrap();
-        db
+        (db, String::new())
     });
     let config = Config { cases: 250, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -527,5 +531,8 @@ fn rows_are_what_the_model_says_whatever_happens() {
     });
     if let Err(error) = result {
         panic!("{error}");
+    }
+    if cluster {
+        runtime.block_on(tests::servers::drop_database(&database));
     }
 }

@@ -63,7 +63,18 @@ impl Storm {
     /// Starts loading: fetches of ever new profiles through the front doors, and noops with an
     /// effect each.
     pub async fn begin(name: &'static str, cluster: Cluster) -> Self {
-        let mut storm = Self {
+        let mut storm = Self::calm(name, cluster);
+        for user in 0..USERS {
+            let (_, token) = storm.cluster.token(&format!("user{user}")).await;
+            storm.load.push(storm.fetches(user, token));
+        }
+        storm.load.push(storm.noops());
+        storm
+    }
+
+    /// Without any load but what the story adds.
+    pub fn calm(name: &'static str, cluster: Cluster) -> Self {
+        Self {
             name,
             began: Instant::now(),
             acknowledged: Arc::default(),
@@ -72,13 +83,7 @@ impl Storm {
             load: vec![],
             losses: vec![],
             cluster,
-        };
-        for user in 0..USERS {
-            let (_, token) = storm.cluster.token(&format!("user{user}")).await;
-            storm.load.push(storm.fetches(user, token));
         }
-        storm.load.push(storm.noops());
-        storm
     }
 
     fn fetches(&self, user: usize, token: String) -> JoinHandle<()> {
@@ -202,7 +207,7 @@ impl Storm {
             self.began.elapsed().as_secs_f32()
         );
         assert_eq!((lost, duplicated), (0, 0), "{}", self.name);
-        assert!(acknowledged.len() > 10, "a storm without load shows nothing");
+        assert!(!acknowledged.is_empty(), "a storm without load shows nothing");
         let missing = "jobs WHERE kind = 'noop' AND state = 'succeeded' AND \
              payload->>'effects' = 'true' \
              AND NOT EXISTS (SELECT 1 FROM noop_effects e WHERE e.job_id = jobs.id)";

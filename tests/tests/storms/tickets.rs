@@ -41,7 +41,7 @@ async fn tickets_are_lost_and_delivered_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_a_newer_version_and_rows_of_nonsense() {
     let options = Options { workers: 1, lease_s: lease_s(), ..Options::default() };
-    let storm = Storm::begin("unknown kinds, bad payloads", Cluster::start(options).await).await;
+    let storm = Storm::calm("unknown kinds, bad payloads", Cluster::start(options).await);
     let db = storm.cluster.db().clone();
     let insert = "INSERT INTO jobs (id, kind, queue, payload, max_attempts, run_at, created_at) \
          VALUES (?, ?, 'fetch', ?, 3, {now}, {now})";
