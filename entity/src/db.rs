@@ -37,7 +37,8 @@ pub struct Db {
 ///
 /// Behind a pooler that hands out a server connection per transaction (pgbouncer, Supabase), a
 /// statement is prepared on one connection and may be run on another. There every single
-/// statement gets a transaction of its own, and nothing is prepared for later.
+/// statement gets a transaction of its own, and nothing is prepared for later: the driver still
+/// names what it prepares, so each transaction begins by forgetting the names that others left.
 #[derive(Clone, Debug)]
 pub struct Conn {
     pool: DatabaseConnection,
@@ -55,7 +56,7 @@ impl Conn {
         if self.behind_pooler {
             // Settings of a session would stay with a connection that others get next.
             tx.execute_unprepared(&format!(
-                "SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
+                "DEALLOCATE ALL; SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
                  SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; \
                  SET LOCAL idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}"
             ))
@@ -142,6 +143,11 @@ impl Db {
     /// For single statements that write.
     pub fn write(&self) -> &Conn {
         &self.write
+    }
+
+    /// Whether a transaction pooler is in between.
+    pub fn behind_pooler(&self) -> bool {
+        self.write.behind_pooler
     }
 
     /// Which of the two databases this is.

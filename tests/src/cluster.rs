@@ -19,6 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::pooler::Pooler;
 use crate::program::{Process, program};
 use crate::servers;
 
@@ -35,6 +36,8 @@ pub struct Options {
     pub schedulers: usize,
     /// A Postgres and a Redis of its own, to be killed.
     pub own_servers: bool,
+    /// A transaction pooler in front of Postgres.
+    pub pooler: bool,
     /// Seconds a worker lives without renewing.
     pub lease_s: u64,
     /// Seconds an attempt may take at most.
@@ -54,6 +57,7 @@ impl Default for Options {
             workers: 3,
             schedulers: 1,
             own_servers: false,
+            pooler: false,
             lease_s: 2,
             timeout_s: 60,
             latency: Duration::from_millis(100),
@@ -88,6 +92,7 @@ pub struct Cluster {
     env: Vec<(String, String)>,
     http: Client,
     issuer: Issuer,
+    _pooler: Option<Pooler>,
     _dir: TempDir,
 }
 
@@ -123,8 +128,10 @@ impl Cluster {
         })
         .await
         .unwrap();
+        let pooler = options.pooler.then(|| Pooler::start(&database));
+        let through = pooler.as_ref().map_or(database.clone(), |p| p.url(&database, true));
         let env = [
-            ("DATABASE_URL", database.clone()),
+            ("DATABASE_URL", through),
             ("REDIS_URL", redis_url.clone()),
             ("FARM_REDIS_PREFIX", prefix.clone()),
             ("FARM_DATA_DIR", dir.path().display().to_string()),
@@ -154,6 +161,7 @@ impl Cluster {
             env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(),
             http: Client::builder().timeout(Duration::from_secs(35)).build().unwrap(),
             issuer: Issuer::new(SECRET.as_bytes()),
+            _pooler: pooler,
             _dir: dir,
         };
         for _ in 0..options.apis {

@@ -13,6 +13,7 @@
 
 mod client;
 pub mod cluster;
+pub mod pooler;
 pub mod program;
 mod recorded;
 pub mod servers;

@@ -22,6 +22,12 @@ pub(crate) enum Action {
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failure> {
     machine::make_data_dir(&settings.common.data_dir)?;
     let db = settings.common.connect(2).await?;
+    if db.behind_pooler() {
+        return Err(Failure::new(
+            "migrations need the server itself, not a transaction pooler: give its direct \
+             DATABASE_URL for this command",
+        ));
+    }
     match action {
         Action::Up => {
             Migrator::up(db.write().pool(), None)

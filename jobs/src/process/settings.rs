@@ -130,7 +130,12 @@ impl Settings {
                 Some(_) => "the database of DATABASE_URL".to_owned(),
                 None => self.data_dir.join("farm.db").display().to_string(),
             };
-            Failure::new(format!("{which} cannot be opened: {error}"))
+            let hint = if error.contains("unsupported startup parameter") {
+                "; if this is a transaction pooler, add ?pgbouncer=true to DATABASE_URL"
+            } else {
+                ""
+            };
+            Failure::new(format!("{which} cannot be opened: {error}{hint}"))
         })
     }
 

@@ -8,6 +8,7 @@ mod crowd;
 mod kills;
 mod outages;
 mod poison;
+mod pooler;
 mod replicas;
 mod storm;
 mod tickets;

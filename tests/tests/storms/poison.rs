@@ -33,7 +33,7 @@ async fn end_of(storm: &mut Storm, id: Uuid) -> (JobState, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_ends_and_takes_nobody_along() {
     let options = Options { workers: 2, lease_s: lease_s(), timeout_s: 2, ..Options::default() };
-    let mut storm = Storm::begin("poison", Cluster::start(options).await).await;
+    let mut storm = Storm::calm("poison", Cluster::start(options).await);
     // A run that cannot be stopped costs its process a while; it is replaced by a fresh one.
     for (fail, code) in [
         (NoopFail::Panic, "panic"),
