@@ -52,6 +52,10 @@ pub fn run(
     // Both crypto providers are compiled in; one must be chosen before the first TLS call.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let _sentry = start_logging(settings);
+    // One file per connection; the usual soft limit of 1,024 is reached by open streams.
+    if let Err(error) = rlimit::increase_nofile_limit(65_536) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -10,5 +10,7 @@ mod outages;
 mod poison;
 mod pooler;
 mod replicas;
+mod schedulers;
 mod storm;
 mod tickets;
+mod waiters;
