@@ -376,7 +376,9 @@ async fn subscribed(
         tracing::info!("Redis is back");
         redis.is_back();
     }
-    arrivals.values().for_each(|arrivals| arrivals.send_modify(|count| *count += 1));
+    for arrivals in arrivals.values() {
+        arrivals.send_modify(|count| *count += 1);
+    }
     for queue in Queue::ALL {
         let _ = signals.send(Signal::Low(*queue));
     }
