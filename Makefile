@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up build test lint openapi
+.PHONY: help setup up cluster build test storm lint openapi
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,15 +15,25 @@ setup: ## Install what the build needs and is not here: a C compiler
 up: build ## Build and start the farm on this machine; ARGS="--port 9000" goes to `farm up`
 	@exec $(TARGET)/release/farm up $(ARGS)
 
+cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" goes to `farm cluster`
+	@scripts/setup servers
+	@exec $(TARGET)/release/farm cluster $(ARGS)
+
 build: setup ## Build the release binary
 	cargo build --release --locked --package farm
 
-test: setup ## Run every test, by cargo-nextest when it is here
-	@if cargo nextest --version >/dev/null 2>&1; then \
-		set -x; cargo nextest run --workspace --locked $(if $(CI),--profile ci); \
-	else \
-		set -x; cargo test --workspace --locked $(if $(CI),--no-fail-fast); \
-	fi
+test: ## Run every test, the stories also as a cluster, by cargo-nextest when it is here
+	@scripts/setup servers
+	@run="cargo test $(if $(CI),--no-fail-fast)"; \
+	if cargo nextest --version >/dev/null 2>&1; then \
+		run="cargo nextest run $(if $(CI),--profile ci)"; \
+	fi; \
+	set -ex; $$run --workspace --locked; \
+	TEST_STACK=cluster $$run --workspace --locked --test engine --test front
+
+storm: ## The long form of the storms, with the table they end in; half an hour
+	@scripts/setup servers
+	TEST_STORM=long cargo test --release --locked --package tests --test storms -- --nocapture --test-threads 1
 
 lint: setup ## Check formatting, clippy, api/openapi.json and the dependencies
 	cargo fmt --all --check

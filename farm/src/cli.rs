@@ -1,6 +1,6 @@
 //! The command line. Exit codes: 0 done, 1 failed (one sentence on standard error), 2 wrong usage.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run everything on this machine: API, worker, scheduler, demo provider.
     Up(Up),
+    /// Run a cluster on this machine: private Postgres and Redis, every role a process of its own.
+    Cluster(Cluster),
     /// Role of a cluster: the front door.
     Api,
     /// Role of a cluster: run jobs.
@@ -68,7 +70,10 @@ enum Command {
     },
     /// Run the demo provider alone.
     DemoProvider {
-        /// Port on 127.0.0.1.
+        /// Address to listen on; others than the default let other machines in.
+        #[arg(long, default_value = "127.0.0.1")]
+        host: IpAddr,
+        /// Port.
         #[arg(long, default_value_t = crate::machine::DEMO_PORT)]
         port: u16,
         /// Folder of recorded answers, served as they are.
@@ -93,6 +98,19 @@ struct Up {
     /// Workers in this process.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
+}
+
+#[derive(Debug, Args)]
+struct Cluster {
+    /// Worker processes.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
+    /// Port of the API on 127.0.0.1; 0 takes a free one.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Milliseconds before every answer of the demo provider.
+    #[arg(long, default_value_t = 150)]
+    demo_latency_ms: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -151,6 +169,14 @@ enum Jobs {
     },
 }
 
+/// Whether this is a command line of the farm, its own name first; nothing is run.
+///
+/// # Errors
+/// What a person would be told.
+pub fn check<'a>(line: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    Cli::try_parse_from(line).map(drop).map_err(|error| error.to_string())
+}
+
 /// Parses the command line and runs it.
 pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -180,13 +206,13 @@ fn run(command: Command) -> Result<(), Failure> {
         _ => {}
     }
     let mut settings = Settings::read(&env)?;
-    if let Command::Up(up) = &command {
-        if let Some(port) = up.port {
-            settings.api.http_addr = SocketAddr::new(settings.api.http_addr.ip(), port);
-        }
-        if let Some(dir) = &up.data_dir {
-            settings.common.data_dir.clone_from(dir);
-        }
+    if let Command::Up(Up { port: Some(port), .. })
+    | Command::Cluster(Cluster { port: Some(port), .. }) = &command
+    {
+        settings.api.http_addr = SocketAddr::new(settings.api.http_addr.ip(), *port);
+    }
+    if let Command::Up(Up { data_dir: Some(dir), .. }) = &command {
+        settings.common.data_dir.clone_from(dir);
     }
     let quiet = !matches!(command, Command::Up(_) | Command::DemoProvider { .. });
     if quiet && settings.common.rust_log.is_none() {
@@ -198,6 +224,9 @@ fn run(command: Command) -> Result<(), Failure> {
 async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> {
     match command {
         Command::Up(up) => return commands::up::run(&settings, usize::from(up.workers)).await,
+        Command::Cluster(cluster) => {
+            commands::cluster::run(settings, cluster.workers, cluster.demo_latency_ms).await?;
+        }
         Command::Migrate { action } => commands::migrate::run(&settings, action).await?,
         Command::Token { email, ttl } => commands::token::run(&settings, &email, ttl).await?,
         Command::Admin { action: Admin::Create { email, password } } => {
@@ -213,8 +242,8 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
         },
         Command::Schedules { action } => commands::schedules::run(&settings, action).await?,
         Command::Doctor { json } => commands::doctor::run(&settings, json).await?,
-        Command::DemoProvider { port, recorded, latency_ms } => {
-            commands::demo_provider::run(port, recorded, latency_ms).await?;
+        Command::DemoProvider { host, port, recorded, latency_ms } => {
+            commands::demo_provider::run(host, port, recorded, latency_ms).await?;
         }
         // Run before the settings of all roles are read.
         Command::Api | Command::Worker(_) | Command::Scheduler | Command::Openapi => {}

@@ -8,6 +8,8 @@ mod commands;
 pub mod config;
 pub mod demo;
 pub mod machine;
+mod roles;
+mod secret;
 pub mod seed;
 pub mod servers;
 

@@ -1,7 +1,8 @@
 //! Private Postgres and Redis servers on free loopback ports, from the packages of this machine:
 //! for `farm cluster`, benchmarks and tests. They live in a folder of their own and end with the
-//! handle.
+//! handle. Both ask for a password: a loopback port is open to every user of the machine.
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -10,6 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use jobs::process::Failure;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::secret;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,11 +86,7 @@ impl Server {
     /// When it does not run.
     pub fn signal(&self, name: &str) -> Result<(), Failure> {
         let Some(child) = &self.child else { return Err(Failure::new("the server is down")) };
-        let killed = Command::new("kill").args([name, &child.id().to_string()]).status();
-        match killed {
-            Ok(status) if status.success() => Ok(()),
-            _ => Err(Failure::new("the server could not be signalled")),
-        }
+        signal(child.id(), name)
     }
 
     /// `kill -9`: what it had not written is gone.
@@ -120,11 +120,32 @@ impl Drop for Server {
     }
 }
 
+/// Sends a signal, by the name `kill` knows (`-TERM`), to a process that was not waited for yet.
+/// The program `kill` is not on every machine.
+///
+/// # Errors
+/// When it could not be sent.
+pub fn signal(process: u32, name: &str) -> Result<(), Failure> {
+    let signal = match name {
+        "-CONT" => Signal::CONT,
+        "-INT" => Signal::INT,
+        "-KILL" => Signal::KILL,
+        "-QUIT" => Signal::QUIT,
+        "-STOP" => Signal::STOP,
+        "-TERM" => Signal::TERM,
+        _ => return Err(Failure::new(format!("{name} is not one of the signals we send"))),
+    };
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| Failure::new(format!("{process} is no process")))?;
+    kill_process(pid, signal).map_err(Failure::during(format!("{name} to process {process}")))
+}
+
 /// A Postgres of our own.
 #[derive(Debug)]
 pub struct Postgres {
     /// The process.
     pub server: Server,
+    password: String,
 }
 
 impl Postgres {
@@ -137,8 +158,11 @@ impl Postgres {
         let owner = owner("postgres")?;
         let dir = make_dir(&dir.join("postgres"), owner)?;
         let data = dir.join("data");
+        let password = secret::invent(32);
+        let file = write_private(&dir.join("password"), &password, owner)?;
         let mut initdb = Command::new(bin.join("initdb"));
-        initdb.arg("-D").arg(&data).args(["-U", "farm", "-A", "trust", "-E", "UTF8"]);
+        initdb.arg("-D").arg(&data).args(["-U", "farm", "-A", "scram-sha-256", "-E", "UTF8"]);
+        initdb.arg("--pwfile").arg(file);
         initdb.args(["--locale=C", "--no-sync"]).current_dir(&dir);
         if let Some(owner) = owner {
             initdb.uid(owner.uid).gid(owner.gid);
@@ -168,12 +192,13 @@ impl Postgres {
         let mut server =
             Server { port, dir, program, args, owner, child: None, stop_signal: "-INT" };
         server.start()?;
-        Ok(Self { server })
+        Ok(Self { server, password })
     }
 
     /// URL of a database on it.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://farm@127.0.0.1:{}/{database}", self.server.port)
+        let (password, port) = (&self.password, self.server.port);
+        format!("postgres://farm:{password}@127.0.0.1:{port}/{database}")
     }
 }
 
@@ -182,6 +207,7 @@ impl Postgres {
 pub struct RedisServer {
     /// The process.
     pub server: Server,
+    password: String,
 }
 
 impl RedisServer {
@@ -194,20 +220,23 @@ impl RedisServer {
         let dir = make_dir(&dir.join("redis"), None)?;
         let port = free_port()?;
         let append = if durability == Durability::Full { "yes" } else { "no" };
-        let args = format!(
-            "--port {port} --bind 127.0.0.1 --save  --appendonly {append} --appendfsync everysec"
+        let password = secret::invent(32);
+        // In a file: the command line is for every user to read.
+        let config = format!(
+            "port {port}\nbind 127.0.0.1\nrequirepass {password}\nsave \"\"\n\
+             appendonly {append}\nappendfsync everysec\npidfile pid\n"
         );
-        // Two blanks in a row: the empty list of snapshots.
-        let args = args.split(' ').map(str::to_owned).collect();
+        let config = write_private(&dir.join("redis.conf"), &config, None)?;
+        let args = vec![config.display().to_string()];
         let mut server =
             Server { port, dir, program, args, owner: None, child: None, stop_signal: "-TERM" };
         server.start()?;
-        Ok(Self { server })
+        Ok(Self { server, password })
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.server.port)
+        format!("redis://:{}@127.0.0.1:{}", self.password, self.server.port)
     }
 }
 
@@ -237,14 +266,13 @@ pub fn find(name: &str) -> Option<PathBuf> {
 fn postgres_bin() -> Result<PathBuf, Failure> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|version| *version >= 15)
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())))
+        .map(|(version, path)| (version, path.join("bin")))
+        // A client alone has a folder there, too.
+        .filter(|(version, bin)| *version >= 15 && bin.join("initdb").is_file())
         .max();
-    if let Some(version) = newest {
-        let bin = PathBuf::from(format!("/usr/lib/postgresql/{version}/bin"));
-        if bin.join("postgres").is_file() && bin.join("initdb").is_file() {
-            return Ok(bin);
-        }
+    if let Some((_, bin)) = newest {
+        return Ok(bin);
     }
     let initdb = find("initdb").and_then(|at| at.parent().map(Path::to_path_buf));
     initdb.ok_or_else(|| missing("postgresql"))
@@ -267,16 +295,27 @@ fn owner(user: &str) -> Result<Option<Owner>, Failure> {
     })
 }
 
+/// A folder for its owner's eyes only.
 fn make_dir(dir: &Path, owner: Option<Owner>) -> Result<PathBuf, Failure> {
     let failed = || Failure::during(format!("{} cannot be made", dir.display()));
     std::fs::create_dir_all(dir).map_err(failed())?;
+    std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed())?;
     if let Some(owner) = owner {
         chown(dir, Some(owner.uid), Some(owner.gid)).map_err(failed())?;
         // Its folder must be reachable for that user, too.
         if let Some(parent) = dir.parent() {
-            std::fs::set_permissions(parent, std::fs::Permissions::from_mode(0o711))
-                .map_err(failed())?;
+            std::fs::set_permissions(parent, Permissions::from_mode(0o711)).map_err(failed())?;
         }
     }
     dir.canonicalize().map_err(failed())
+}
+
+fn write_private(file: &Path, text: &str, owner: Option<Owner>) -> Result<PathBuf, Failure> {
+    let failed = || Failure::during(format!("{} cannot be written", file.display()));
+    std::fs::write(file, text).map_err(failed())?;
+    std::fs::set_permissions(file, Permissions::from_mode(0o600)).map_err(failed())?;
+    if let Some(owner) = owner {
+        chown(file, Some(owner.uid), Some(owner.gid)).map_err(failed())?;
+    }
+    Ok(file.to_path_buf())
 }

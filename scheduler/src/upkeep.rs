@@ -112,9 +112,8 @@ impl Upkeep {
         loop {
             let refilled = match signals.recv().await {
                 Ok(Signal::Low(queue)) => self.refill_of(&[queue]).await,
-                Ok(Signal::Changed(_) | Signal::Stop(_)) => continue,
                 // Whatever was missed, the next sweep sees.
-                Err(RecvError::Lagged(_)) => continue,
+                Ok(Signal::Changed(_) | Signal::Stop(_)) | Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             };
             if let Err(error) = refilled {

@@ -264,7 +264,9 @@ impl Cluster {
     pub async fn end(mut self) {
         let all = self.apis.drain(..).chain(self.workers.drain(..));
         let all: Vec<Process> = all.chain(self.schedulers.drain(..)).collect();
-        all.iter().for_each(|process| process.signal("-TERM"));
+        for process in &all {
+            process.signal("-TERM");
+        }
         for process in all {
             let status = process.wait();
             assert!(status.success(), "{status}");

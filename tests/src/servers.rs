@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use entity::Db;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
 use url::Url;
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ pub fn servers() -> &'static Servers {
     SERVERS.get_or_init(find_or_start)
 }
 
+#[allow(clippy::zombie_processes)] // it outlives this test, for the others
 fn find_or_start() -> Servers {
     let test = std::env::current_exe().expect("the test's own path");
     let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
@@ -132,7 +133,6 @@ async fn template(server: &DatabaseConnection) -> String {
     let name = format!("farm_template_{:016x}", hasher.finish());
     let known = format!("SELECT 1 AS n FROM pg_database WHERE datname = '{name}'");
     // The lock belongs to the transaction; CREATE DATABASE runs on a connection of its own.
-    use sea_orm::TransactionTrait;
     let lock = server.begin().await.expect("a transaction");
     lock.execute_unprepared("SELECT pg_advisory_xact_lock(4096)").await.expect("the lock");
     let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, known);

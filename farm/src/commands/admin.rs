@@ -1,11 +1,13 @@
 //! `farm admin create`: the first operator of an installation.
 
+use entity::Db;
 use entity::enums::{Role, Tier};
 use entity::user::{self, NewUser};
 use jobs::process::Failure;
 
 use crate::config::Settings;
 use crate::machine;
+use crate::secret;
 
 pub(crate) async fn create(
     settings: &Settings,
@@ -24,8 +26,24 @@ pub(crate) async fn create(
         return Err(Failure::new("--password must have at least 8 characters"));
     }
     let db = machine::open_database(settings).await?;
+    let (user, generated) = account(&db, email, password).await?;
+    println!("{} is an admin, id {}", user.email, user.id);
+    if let Some(password) = generated {
+        println!("password {password}");
+    }
+    db.close().await?;
+    Ok(())
+}
+
+/// Makes a user an admin; an account that is new gets the password, or one that is generated and
+/// returned.
+pub(crate) async fn account(
+    db: &Db,
+    email: &str,
+    password: Option<String>,
+) -> Result<(user::Model, Option<String>), Failure> {
     let known = user::by_email(db.read(), email).await?;
-    let generated = (known.is_none() && password.is_none()).then(random_password);
+    let generated = (known.is_none() && password.is_none()).then(|| secret::invent(20));
     let hashed = match password.or_else(|| generated.clone()) {
         Some(password) => {
             Some(api::password::hash(password).await.map_err(Failure::during("no account"))?)
@@ -40,15 +58,5 @@ pub(crate) async fn create(
         tier: known.as_ref().map_or(Tier::Free, |known| known.subscription_tier),
     };
     let user = user::upsert(db.write(), &new).await?;
-    println!("{} is an admin, id {}", user.email, user.id);
-    if let Some(password) = generated {
-        println!("password {password}");
-    }
-    db.close().await?;
-    Ok(())
-}
-
-fn random_password() -> String {
-    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-    (0..20).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
+    Ok((user, generated))
 }

@@ -1,6 +1,6 @@
 //! `farm demo-provider`: the demo provider alone.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use jobs::process::{Failure, told_to_stop};
 use crate::demo::{DemoOptions, DemoProvider};
 
 pub(crate) async fn run(
+    host: IpAddr,
     port: u16,
     recorded: Option<PathBuf>,
     latency_ms: u64,
 ) -> Result<(), Failure> {
     let options = DemoOptions {
-        addr: SocketAddr::from(([127, 0, 0, 1], port)),
+        addr: SocketAddr::new(host, port),
         recorded,
         latency: Duration::from_millis(latency_ms),
         ..DemoOptions::default()

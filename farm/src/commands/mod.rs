@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod admin;
+pub(crate) mod cluster;
 pub(crate) mod demo_provider;
 pub(crate) mod doctor;
 pub(crate) mod jobs;

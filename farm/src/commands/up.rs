@@ -34,7 +34,7 @@ fn greet(settings: &Settings, machine: &Machine) {
         lines.push(format!("  token     farm token --email {}", DEMO_USERS[0].0));
         lines.push(String::new());
         lines.push("Fetch a profile and follow its job:".to_owned());
-        lines.push(format!("  {}", curl_line(&at)));
+        lines.push(format!("  {}", curl_line(&at, DEMO_USERS[0].0, DEMO_PASSWORD)));
     } else {
         lines.push(
             "  token     farm admin create --email YOU, then farm token --email YOU".to_owned(),
@@ -49,12 +49,11 @@ fn greet(settings: &Settings, machine: &Machine) {
 
 /// One line for a shell with nothing but curl: signs in, starts the fetch, waits for its end,
 /// reads the stored profile.
-fn curl_line(at: &str) -> String {
-    let email = DEMO_USERS[0].0;
+pub(crate) fn curl_line(at: &str, email: &str, password: &str) -> String {
     let field = |name: &str| format!("grep -o '\"{name}\":\"[^\"]*' | head -1 | cut -d'\"' -f4");
     format!(
         "T=$(curl -s {at}/api/v1/auth/login -H 'Content-Type: application/json' \
-         -d '{{\"email\":\"{email}\",\"password\":\"{DEMO_PASSWORD}\"}}' | {token}); \
+         -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}' | {token}); \
          J=$(curl -s -X POST {at}/api/v1/instagram/profile/demo_travel/refresh \
          -H \"Authorization: Bearer $T\" | {id}); \
          for i in 1 2 3 4 5 6; do curl -s {at}/api/v1/jobs/$J -H \"Authorization: Bearer $T\" \
