@@ -1,12 +1,12 @@
 //! The command line. Exit codes: 0 done, 1 failed (one sentence on standard error), 2 wrong usage.
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use jobs::process::{self, End, Env, Failure};
-use uuid::Uuid;
 use worker::process::WorkerArgs;
 
 use crate::commands;
@@ -55,13 +55,20 @@ enum Command {
     /// Look at jobs and act on them.
     Jobs {
         #[command(subcommand)]
-        action: Jobs,
+        action: commands::jobs::Action,
+    },
+    /// Look at queues and stop or open them.
+    Queues {
+        #[command(subcommand)]
+        action: commands::queues::Action,
     },
     /// Look at the schedule and act on its entries.
     Schedules {
         #[command(subcommand)]
         action: commands::schedules::Action,
     },
+    /// Watch queues and workers, drawn anew every second; q quits.
+    Top(commands::top::Top),
     /// Check this installation and say what is wrong with it.
     Doctor {
         /// Print JSON.
@@ -126,49 +133,6 @@ enum Admin {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum Jobs {
-    /// Newest jobs.
-    List {
-        /// Only this kind.
-        #[arg(long)]
-        kind: Option<String>,
-        /// Only this state.
-        #[arg(long)]
-        state: Option<entity::enums::JobState>,
-        /// How many at most.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
-        limit: u64,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// One job: where it stands, why it is not running, what happened to it.
-    Show {
-        /// Its id.
-        id: Uuid,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Stop a job for everybody who waits for it.
-    Cancel {
-        /// Its id.
-        id: Uuid,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Queue a failed or cancelled job again.
-    Retry {
-        /// Its id.
-        id: Uuid,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 /// Whether this is a command line of the farm, its own name first; nothing is run.
 ///
 /// # Errors
@@ -182,16 +146,16 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("farm: {failure}");
+            // Not eprintln, which panics when nobody reads it.
+            let _ = writeln!(std::io::stderr(), "farm: {failure}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(mut command: Command) -> Result<(), Failure> {
     if matches!(command, Command::Openapi) {
-        println!("{}", api::openapi());
-        return Ok(());
+        return commands::out::print(&api::openapi());
     }
     let env = Env::of_process()?;
     let common = process::Settings::read(&env)?;
@@ -214,9 +178,15 @@ fn run(command: Command) -> Result<(), Failure> {
     if let Command::Up(Up { data_dir: Some(dir), .. }) = &command {
         settings.common.data_dir.clone_from(dir);
     }
+    if let Command::Top(top) = &mut command {
+        // What is no terminal, or one that only prints, cannot be drawn on.
+        top.once |= matches!(env.text("TERM"), None | Some("dumb"));
+    }
     let quiet = !matches!(command, Command::Up(_) | Command::DemoProvider { .. });
     if quiet && settings.common.rust_log.is_none() {
-        settings.common.rust_log = Some("error".to_owned());
+        // What `top` cannot read it says on its page; a log would be drawn over it.
+        let level = if matches!(command, Command::Top(_)) { "off" } else { "error" };
+        settings.common.rust_log = Some(level.to_owned());
     }
     process::run(&settings.common.clone(), dispatch(command, settings))
 }
@@ -232,15 +202,10 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
         Command::Admin { action: Admin::Create { email, password } } => {
             commands::admin::create(&settings, &email, password).await?;
         }
-        Command::Jobs { action } => match action {
-            Jobs::List { kind, state, limit, json } => {
-                commands::jobs::list(&settings, kind, state, limit, json).await?;
-            }
-            Jobs::Show { id, json } => commands::jobs::show(&settings, id, json).await?,
-            Jobs::Cancel { id, json } => commands::jobs::cancel(&settings, id, json).await?,
-            Jobs::Retry { id, json } => commands::jobs::retry(&settings, id, json).await?,
-        },
+        Command::Jobs { action } => commands::jobs::run(&settings, action).await?,
+        Command::Queues { action } => commands::queues::run(&settings, action).await?,
         Command::Schedules { action } => commands::schedules::run(&settings, action).await?,
+        Command::Top(top) => commands::top::run(&settings, &top).await?,
         Command::Doctor { json } => commands::doctor::run(&settings, json).await?,
         Command::DemoProvider { host, port, recorded, latency_ms } => {
             commands::demo_provider::run(host, port, recorded, latency_ms).await?;

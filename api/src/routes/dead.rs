@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use entity::Time;
 use entity::job::dead::{self, After, Filter, Group};
+use entity::{DbErr, Time};
+use jobs::JobsError;
 use jobs::redrive::gap_ms;
 use poem::Request;
 use poem::web::Data;
@@ -28,41 +29,42 @@ pub struct Dead;
 /// Ids shown of a group, and of what a redrive would do.
 const SAMPLES: u64 = 5;
 /// Jobs queued again by one request, unless told otherwise.
-const DEFAULT_REDRIVE: u64 = 100;
+pub const DEFAULT_REDRIVE: u64 = 100;
 /// Jobs queued again by one request, at most.
-const MAX_REDRIVE: u64 = 1_000;
+pub const MAX_REDRIVE: u64 = 1_000;
 /// Jobs due per second, unless told otherwise.
-const DEFAULT_RATE: u32 = 10;
+pub const DEFAULT_RATE: u32 = 10;
 
 /// Failed jobs of one kind and one reason.
 #[derive(Debug, Object)]
 pub struct DeadGroup {
-    kind: String,
+    /// What failed.
+    pub kind: String,
     /// The reason: the code, and the sentence without what differs from job to job.
-    fingerprint: String,
+    pub fingerprint: String,
     /// The reason as a word.
-    error_code: Option<String>,
+    pub error_code: Option<String>,
     /// Jobs of this kind cost the farm several workers each.
-    poison: bool,
+    pub poison: bool,
     /// How many jobs.
-    count: i64,
+    pub count: i64,
     /// When the newest failed; RFC 3339.
-    newest_at: String,
+    pub newest_at: String,
     /// When the oldest failed; RFC 3339.
-    oldest_at: String,
+    pub oldest_at: String,
     /// The sentence of the newest.
-    sample_message: Option<String>,
+    pub sample_message: Option<String>,
     /// The newest, at most five.
-    sample_ids: Vec<Uuid>,
+    pub sample_ids: Vec<Uuid>,
 }
 
 /// A page of failed jobs.
 #[derive(Debug, Object)]
 pub struct DeadPage {
     /// What failed last first.
-    items: Vec<DeadGroup>,
+    pub items: Vec<DeadGroup>,
     /// `cursor` of the next page; null at the end.
-    next: Option<String>,
+    pub next: Option<String>,
 }
 
 /// Which failed jobs to queue again, and how fast.
@@ -96,23 +98,23 @@ pub struct RedriveRequest {
 #[derive(Debug, Object)]
 pub struct RedriveReport {
     /// Nothing was done.
-    dry_run: bool,
+    pub dry_run: bool,
     /// Failed jobs the filters found, within the limit.
-    matched: u64,
+    pub matched: u64,
     /// There are more beyond the limit: ask again.
-    more: bool,
+    pub more: bool,
     /// Queued again.
-    queued: u64,
+    pub queued: u64,
     /// Left as they are, because an open job does the same work.
-    skipped_superseded: u64,
+    pub skipped_superseded: u64,
     /// Left as they are, because they were no longer failed when their turn came.
-    skipped_changed: u64,
+    pub skipped_changed: u64,
     /// So many are due in each second.
-    rate_per_second: u32,
+    pub rate_per_second: u32,
     /// When the last of them is due, counted from the first.
-    spread_ms: i64,
+    pub spread_ms: i64,
     /// The first of those that matched, at most five.
-    sample_ids: Vec<Uuid>,
+    pub sample_ids: Vec<Uuid>,
 }
 
 #[OpenApi(prefix_path = "/api/v1/jobs/dead", tag = "Tag::Operators")]
@@ -135,27 +137,7 @@ impl Dead {
         let limit = rules::limit(limit.0, 20)?;
         let kind = kind.0.as_deref().map(rules::kind).transpose()?;
         let after = cursor.0.as_deref().map(parse_cursor).transpose()?;
-        let db = state.db().read();
-        let mut groups = dead::groups(db, kind.as_deref(), after.as_ref(), limit + 1).await?;
-        let more = groups.len() as u64 > limit;
-        groups.truncate(limit as usize);
-        let next = groups.last().filter(|_| more).map(cursor_of);
-        let mut items = vec![];
-        for group in groups {
-            let samples = dead::samples(db, &group, SAMPLES).await?;
-            items.push(DeadGroup {
-                poison: group.error_code.as_deref() == Some("poison"),
-                kind: group.kind,
-                fingerprint: group.fingerprint,
-                error_code: group.error_code,
-                count: group.jobs,
-                newest_at: group.newest.rfc3339(),
-                oldest_at: group.oldest.rfc3339(),
-                sample_message: samples.first().and_then(|sample| sample.error_message.clone()),
-                sample_ids: samples.iter().map(|sample| sample.id).collect(),
-            });
-        }
-        Ok(Json(DeadPage { items, next }))
+        Ok(Json(page(&state, kind.as_deref(), after.as_ref(), limit).await?))
     }
 
     /// Queue failed jobs again
@@ -177,11 +159,11 @@ impl Dead {
         let wanted = body.0;
         let what = ["POST", "redrive", &wanted.to_json_string()];
         let key = idempotency::key(request.headers(), operator.0.id, &what)?;
-        let (filter, narrow) = filter(&wanted)?;
+        let redrive = redrive(&wanted)?;
         if wanted.dry_run.unwrap_or(true) {
-            return Ok(Json(would(&state, &wanted, &filter).await?));
+            return Ok(Json(would(&state, &redrive).await?));
         }
-        if !narrow {
+        if !redrive.narrows() {
             let rule =
                 "false needs at least one of kind, fingerprint, error_code, since, until, ids";
             return Err(Problem::body("dry_run", rule));
@@ -191,7 +173,8 @@ impl Dead {
         {
             return Ok(Json(*report));
         }
-        let report = run(&state, &operator, &wanted, &filter).await?;
+        let report = run(&state, &redrive, &operator.0.email).await?;
+        tracing::info!(operator = %operator.0.id, jobs = report.queued, "failed jobs queued again");
         if let Some(key) = &key {
             key.answered(&state, 200, &report).await?;
         }
@@ -207,8 +190,8 @@ async fn take(state: &AppState, key: &Key) -> Result<Known<RedriveReport>, Probl
     Ok(known)
 }
 
-/// The filter, and whether it narrows anything.
-fn filter(wanted: &RedriveRequest) -> Result<(Filter, bool), Problem> {
+/// The wish of a request, its words checked.
+fn redrive(wanted: &RedriveRequest) -> Result<Redrive, Problem> {
     let text = |field: &str, text: &Option<String>| {
         text.as_deref().map(|text| rules::line(field, text, 200)).transpose()
     };
@@ -223,22 +206,74 @@ fn filter(wanted: &RedriveRequest) -> Result<(Filter, bool), Problem> {
         until: time("until", &wanted.until)?,
         ids: wanted.ids.clone(),
     };
-    let narrow = filter.kind.is_some()
-        || filter.fingerprint.is_some()
-        || filter.error_code.is_some()
-        || filter.since.is_some()
-        || filter.until.is_some()
-        || filter.ids.is_some();
-    Ok((filter, narrow))
+    Ok(Redrive {
+        filter,
+        rate_per_second: wanted.rate_per_second.unwrap_or(DEFAULT_RATE),
+        limit: wanted.limit.unwrap_or(DEFAULT_REDRIVE).min(MAX_REDRIVE),
+    })
+}
+
+/// Which failed jobs to queue again, and how fast.
+#[derive(Clone, Debug)]
+pub struct Redrive {
+    /// Which.
+    pub filter: Filter,
+    /// So many of them are due in each second.
+    pub rate_per_second: u32,
+    /// At most so many, those that failed first.
+    pub limit: u64,
+}
+
+impl Redrive {
+    /// Whether the filter leaves anything out: everything at once is nothing one should do without
+    /// saying so.
+    pub fn narrows(&self) -> bool {
+        let Filter { kind, fingerprint, error_code, since, until, ids } = &self.filter;
+        kind.is_some()
+            || fingerprint.is_some()
+            || error_code.is_some()
+            || since.is_some()
+            || until.is_some()
+            || ids.is_some()
+    }
+}
+
+/// A page of failed jobs, what failed last first.
+pub async fn page(
+    state: &AppState,
+    kind: Option<&str>,
+    after: Option<&After>,
+    limit: u64,
+) -> Result<DeadPage, DbErr> {
+    let db = state.db().read();
+    let mut groups = dead::groups(db, kind, after, limit + 1).await?;
+    let more = groups.len() as u64 > limit;
+    groups.truncate(limit as usize);
+    let next = groups.last().filter(|_| more).map(cursor_of);
+    let mut items = vec![];
+    for group in groups {
+        let samples = dead::samples(db, &group, SAMPLES).await?;
+        items.push(DeadGroup {
+            poison: group.error_code.as_deref() == Some("poison"),
+            kind: group.kind,
+            fingerprint: group.fingerprint,
+            error_code: group.error_code,
+            count: group.jobs,
+            newest_at: group.newest.rfc3339(),
+            oldest_at: group.oldest.rfc3339(),
+            sample_message: samples.first().and_then(|sample| sample.error_message.clone()),
+            sample_ids: samples.iter().map(|sample| sample.id).collect(),
+        });
+    }
+    Ok(DeadPage { items, next })
 }
 
 async fn found(
     state: &AppState,
-    wanted: &RedriveRequest,
-    filter: &Filter,
-) -> Result<(Vec<dead::Dead>, RedriveReport), Problem> {
-    let limit = wanted.limit.unwrap_or(DEFAULT_REDRIVE).min(MAX_REDRIVE);
-    let mut found = dead::matching(state.db().read(), filter, limit + 1).await?;
+    redrive: &Redrive,
+) -> Result<(Vec<dead::Dead>, RedriveReport), DbErr> {
+    let limit = redrive.limit;
+    let mut found = dead::matching(state.db().read(), &redrive.filter, limit + 1).await?;
     let more = found.len() as u64 > limit;
     found.truncate(limit as usize);
     let report = RedriveReport {
@@ -248,19 +283,16 @@ async fn found(
         queued: 0,
         skipped_superseded: 0,
         skipped_changed: 0,
-        rate_per_second: wanted.rate_per_second.unwrap_or(DEFAULT_RATE),
+        rate_per_second: redrive.rate_per_second,
         spread_ms: 0,
         sample_ids: found.iter().take(SAMPLES as usize).map(|job| job.id).collect(),
     };
     Ok((found, report))
 }
 
-async fn would(
-    state: &AppState,
-    wanted: &RedriveRequest,
-    filter: &Filter,
-) -> Result<RedriveReport, Problem> {
-    let (found, mut report) = found(state, wanted, filter).await?;
+/// What a redrive would do.
+pub async fn would(state: &AppState, redrive: &Redrive) -> Result<RedriveReport, DbErr> {
+    let (found, mut report) = found(state, redrive).await?;
     let superseded: HashSet<Uuid> = dead::superseded(state.db().read(), &found).await?;
     report.skipped_superseded = superseded.len() as u64;
     report.queued = report.matched - report.skipped_superseded;
@@ -268,16 +300,15 @@ async fn would(
     Ok(report)
 }
 
-async fn run(
+/// Does it, in somebody's name.
+pub async fn run(
     state: &AppState,
-    operator: &Operator,
-    wanted: &RedriveRequest,
-    filter: &Filter,
-) -> Result<RedriveReport, Problem> {
-    let (found, mut report) = found(state, wanted, filter).await?;
+    redrive: &Redrive,
+    by: &str,
+) -> Result<RedriveReport, JobsError> {
+    let (found, mut report) = found(state, redrive).await?;
     let ids: Vec<Uuid> = found.into_iter().map(|job| job.id).collect();
-    let done = state.jobs.redrive(&ids, report.rate_per_second, &operator.0.email).await?;
-    tracing::info!(operator = %operator.0.id, jobs = done.queued, "failed jobs queued again");
+    let done = state.jobs.redrive(&ids, report.rate_per_second, by).await?;
     report.dry_run = false;
     report.queued = done.queued;
     report.skipped_superseded = done.superseded;

@@ -5,9 +5,13 @@ use std::time::Duration;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use tokio::time::timeout;
 
 use crate::routes::Tag;
 use crate::state::AppState;
+
+/// Longest wait for what is asked.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Probes.
 #[derive(Debug)]
@@ -18,7 +22,7 @@ pub struct Health;
 pub struct Probe {
     /// `ok` or `unavailable`.
     status: String,
-    /// What is not, in words.
+    /// What is missing, in words.
     reason: Option<String>,
 }
 
@@ -44,20 +48,33 @@ impl Health {
 
     /// Can it serve requests?
     ///
-    /// Asks the database, for at most a second.
+    /// Asks the database and the tickets, both at once, for at most a second.
     #[oai(path = "/readyz", method = "get", tag = "Tag::Health", operation_id = "readyz")]
     async fn readyz(&self, state: Data<&AppState>) -> Ready {
-        let asked =
-            tokio::time::timeout(Duration::from_secs(1), entity::clock::now(state.db().read()));
-        let reason = match asked.await {
-            Ok(Ok(_)) => return Ready::Ok(Json(Probe { status: "ok".to_owned(), reason: None })),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "not ready");
-                "the database refuses"
-            }
-            Err(_) => "the database does not answer",
-        };
-        let reason = Some(reason.to_owned());
+        let (database, tickets) = tokio::join!(database(&state), tickets(&state));
+        let missing: Vec<String> =
+            [database, tickets].into_iter().filter_map(Result::err).collect();
+        if missing.is_empty() {
+            return Ready::Ok(Json(Probe { status: "ok".to_owned(), reason: None }));
+        }
+        let reason = Some(missing.join("; "));
         Ready::Unavailable(Json(Probe { status: "unavailable".to_owned(), reason }))
     }
+}
+
+async fn database(state: &AppState) -> Result<(), String> {
+    match timeout(PATIENCE, entity::clock::now(state.db().read())).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            // Its words are for the log: they quote statements and addresses.
+            tracing::warn!(%error, "not ready");
+            Err("the database refuses".to_owned())
+        }
+        Err(_) => Err("the database does not answer".to_owned()),
+    }
+}
+
+async fn tickets(state: &AppState) -> Result<(), String> {
+    let asked = timeout(PATIENCE, state.jobs.tickets().check()).await;
+    asked.unwrap_or_else(|_| Err("the tickets do not answer".to_owned()))
 }

@@ -61,31 +61,32 @@ pub struct PauseView {
 }
 
 /// How a queue is doing.
-#[derive(Debug, Object)]
+#[derive(Clone, Debug, Object)]
 pub struct QueueView {
+    /// Now.
     #[oai(flatten)]
-    head: QueueHead,
+    pub head: QueueHead,
     /// Measured, never guessed.
-    measured: QueueMeasures,
+    pub measured: QueueMeasures,
 }
 
 /// Measured from the jobs of a queue that ended within the last hour, at most the newest 2,000.
-#[derive(Debug, Object)]
+#[derive(Clone, Debug, Object)]
 pub struct QueueMeasures {
     /// Jobs that were measured; of none everything below is null.
-    jobs: i64,
+    pub jobs: i64,
     /// How far back they reach: an hour, or less when there were more than are measured.
-    window_seconds: i64,
+    pub window_seconds: i64,
     /// How long their last run waited for a slot after it was due; half of them at most so long.
-    wait_p50_ms: Option<i64>,
+    pub wait_p50_ms: Option<i64>,
     /// 95 of 100.
-    wait_p95_ms: Option<i64>,
+    pub wait_p95_ms: Option<i64>,
     /// 99 of 100.
-    wait_p99_ms: Option<i64>,
+    pub wait_p99_ms: Option<i64>,
     /// Jobs that ended per minute, over the last five minutes.
-    throughput_per_minute: Option<f64>,
+    pub throughput_per_minute: Option<f64>,
     /// Of the measured jobs, those that failed.
-    failed: Option<i64>,
+    pub failed: Option<i64>,
 }
 
 /// All queues.
@@ -114,11 +115,7 @@ impl Queues {
         state: Data<&AppState>,
         _operator: Operator,
     ) -> Result<Json<QueueList>, Problem> {
-        let mut items = vec![];
-        for head in heads(&state).await? {
-            items.push(view(&state, head).await?);
-        }
-        Ok(Json(QueueList { items }))
+        Ok(Json(QueueList { items: all(&state).await? }))
     }
 
     /// Stop a queue
@@ -140,7 +137,7 @@ impl Queues {
         queue_control::pause(db, queue.as_str(), &operator.0.email, &reason).await?;
         tracing::info!(queue = %queue, operator = %operator.0.id, "queue paused");
         state.jobs.watch().look();
-        one(&state, queue).await
+        Ok(Json(one(&state, queue).await?))
     }
 
     /// Open a queue again
@@ -158,7 +155,7 @@ impl Queues {
             tracing::info!(queue = %queue, operator = %operator.0.id, "queue resumed");
             state.jobs.watch().look();
         }
-        one(&state, queue).await
+        Ok(Json(one(&state, queue).await?))
     }
 }
 
@@ -169,15 +166,25 @@ fn known(name: &str) -> Result<Queue, Problem> {
     })
 }
 
-async fn one(state: &AppState, queue: Queue) -> Result<Json<QueueView>, Problem> {
+/// Every queue, measured.
+pub async fn all(state: &AppState) -> Result<Vec<QueueView>, DbErr> {
+    let mut views = vec![];
+    for head in heads(state).await? {
+        views.push(QueueView { measured: measures(state, &head.name).await?, head });
+    }
+    Ok(views)
+}
+
+/// One queue, measured.
+pub async fn one(state: &AppState, queue: Queue) -> Result<QueueView, DbErr> {
     let mut heads = heads(state).await?;
     heads.retain(|head| head.name == queue.as_str());
-    let head = heads.pop().ok_or_else(Problem::internal)?;
-    Ok(Json(view(state, head).await?))
+    let head = heads.pop().ok_or_else(|| DbErr::RecordNotFound(queue.to_string()))?;
+    Ok(QueueView { measured: measures(state, &head.name).await?, head })
 }
 
 /// The queues as they stand; those that only rows of another version know come last.
-pub(crate) async fn heads(state: &AppState) -> Result<Vec<QueueHead>, DbErr> {
+pub async fn heads(state: &AppState) -> Result<Vec<QueueHead>, DbErr> {
     let db = state.db().read();
     let now = clock::now(db).await?;
     let waiting = stats::waiting(db).await?;
@@ -217,11 +224,12 @@ fn pause_view(control: &QueueControl) -> Option<PauseView> {
     })
 }
 
-async fn view(state: &AppState, head: QueueHead) -> Result<QueueView, Problem> {
+/// What a queue did within the last hour.
+pub async fn measures(state: &AppState, queue: &str) -> Result<QueueMeasures, DbErr> {
     let db = state.db().read();
     let now = clock::now(db).await?;
-    let ended = stats::ended(db, &head.name, WINDOW_MS, SAMPLE).await?;
-    Ok(QueueView { measured: measure(now, &ended), head })
+    let ended = stats::ended(db, queue, WINDOW_MS, SAMPLE).await?;
+    Ok(measure(now, &ended))
 }
 
 fn measure(now: Time, ended: &[Ended]) -> QueueMeasures {

@@ -96,13 +96,13 @@ enum LiveStream {
 }
 
 /// What contradicts itself.
-#[derive(Debug, Object)]
+#[derive(Clone, Debug, Object)]
 pub struct Integrity {
     /// True when nothing has to be mended.
-    clean: bool,
+    pub clean: bool,
     /// How many rows each question found; 0 is the only good answer. Kinds without a worker are
     /// reported only: the worker may be on its way.
-    findings: BTreeMap<String, i64>,
+    pub findings: BTreeMap<String, i64>,
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Tag::Operators")]
@@ -154,11 +154,7 @@ impl Workers {
         state: Data<&AppState>,
         _operator: Operator,
     ) -> Result<Json<Integrity>, Problem> {
-        let found = integrity::inspect(state.db().read()).await?;
-        let clean = found.is_clean();
-        let found = serde_json::to_value(found).and_then(serde_json::from_value);
-        let findings = found.map_err(|_| Problem::internal())?;
-        Ok(Json(Integrity { clean, findings }))
+        Ok(Json(contradictions(&state).await?))
     }
 }
 
@@ -166,8 +162,17 @@ fn event(sample: &LiveView) -> Event {
     Event::message(sample.to_json_string()).event_type("overview").id(sample.number.to_string())
 }
 
+/// What contradicts itself now.
+pub async fn contradictions(state: &AppState) -> Result<Integrity, DbErr> {
+    let found = integrity::inspect(state.db().read()).await?;
+    let clean = found.is_clean();
+    let found = serde_json::to_value(found).and_then(serde_json::from_value);
+    let findings = found.map_err(|error| DbErr::Json(error.to_string()))?;
+    Ok(Integrity { clean, findings })
+}
+
 /// Every worker of the farm.
-pub(crate) async fn workers(state: &AppState) -> Result<Vec<WorkerView>, DbErr> {
+pub async fn workers(state: &AppState) -> Result<Vec<WorkerView>, DbErr> {
     let db = state.db().read();
     let now = clock::now(db).await?;
     let rows = worker::recent(db).await?;

@@ -75,6 +75,18 @@ pub async fn groups<C: ConnectionTrait>(
     .await
 }
 
+#[derive(FromQueryResult)]
+struct Count {
+    n: i64,
+}
+
+/// How many failed jobs there are.
+pub async fn count<C: ConnectionTrait>(db: &C) -> Result<i64, DbErr> {
+    let failed = "SELECT count(*) AS n FROM jobs WHERE state = 'failed'";
+    let count: Option<Count> = sql::one(db, failed, vec![]).await?;
+    Ok(count.map_or(0, |count| count.n))
+}
+
 /// A failed job of a group.
 #[derive(Clone, Debug, FromQueryResult)]
 pub struct Sample {

@@ -5,6 +5,7 @@ use entity::enums::{Role, Tier};
 use entity::user::{self, NewUser};
 use jobs::process::Failure;
 
+use super::out;
 use crate::config::Settings;
 use crate::machine;
 use crate::secret;
@@ -27,10 +28,11 @@ pub(crate) async fn create(
     }
     let db = machine::open_database(settings).await?;
     let (user, generated) = account(&db, email, password).await?;
-    println!("{} is an admin, id {}", user.email, user.id);
+    let mut told = format!("{} is an admin, id {}", user.email, user.id);
     if let Some(password) = generated {
-        println!("password {password}");
+        told.extend(["\npassword ", &password]);
     }
+    out::print(&told)?;
     db.close().await?;
     Ok(())
 }

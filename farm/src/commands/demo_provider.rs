@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jobs::process::{Failure, told_to_stop};
 
+use super::out;
 use crate::demo::{DemoOptions, DemoProvider};
 
 pub(crate) async fn run(
@@ -23,8 +24,10 @@ pub(crate) async fn run(
     let demo = DemoProvider::start(options)
         .await
         .map_err(Failure::during("the demo provider did not start"))?;
-    println!("demo provider at {}", demo.base_url());
-    println!("point DECODO_BASE_URL at it; any user and password will do");
+    out::print(&format!(
+        "demo provider at {}\npoint DECODO_BASE_URL at it; any user and password will do",
+        demo.base_url()
+    ))?;
     told_to_stop().await?;
     demo.stop().await;
     Ok(())

@@ -4,11 +4,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use entity::job::integrity;
-use entity::{Db, clock, queue_control, worker};
-use jobs::process::Failure;
+use entity::{Db, clock, queue_control, schedule, worker};
+use jobs::TicketQueue;
+use jobs::process::{Failure, Secret};
+use jobs::redis::RedisTickets;
 use migration::{Migrator, MigratorTrait};
 use serde_json::json;
+use url::{Host, Url};
 
+use super::out;
 use crate::config::Settings;
 use crate::machine;
 
@@ -41,13 +45,15 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<(), Failure> 
     } else {
         report.add(Verdict::Note, "database", "not made yet; farm up makes it");
     }
+    redis(settings, &mut report).await;
     provider(settings, &mut report).await;
-    print(&report, json);
+    unprotected(settings, &mut report);
+    out::print(&told(&report, json))?;
     let bad = report.lines.iter().filter(|(verdict, ..)| *verdict == Verdict::Bad).count();
     if bad == 0 { Ok(()) } else { Err(Failure::new(format!("{bad} of the checks failed"))) }
 }
 
-fn print(report: &Report, json: bool) {
+fn told(report: &Report, json: bool) -> String {
     let word = |verdict| match verdict {
         Verdict::Good => "ok",
         Verdict::Note => "note",
@@ -59,12 +65,12 @@ fn print(report: &Report, json: bool) {
             .iter()
             .map(|(verdict, what, text)| json!({"check": what, "verdict": word(*verdict), "text": text}))
             .collect();
-        println!("{}", json!({ "checks": checks }));
-        return;
+        return json!({ "checks": checks }).to_string();
     }
-    for (verdict, what, text) in &report.lines {
-        println!("{:4}  {what:10}  {text}", word(*verdict));
-    }
+    let lines = report.lines.iter();
+    let lines =
+        lines.map(|(verdict, what, text)| format!("{:4}  {what:10}  {text}", word(*verdict)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn data_dir(settings: &Settings, report: &mut Report) {
@@ -113,6 +119,14 @@ async fn database(db: &Db, report: &mut Report) {
             report.add(Verdict::Note, "queues", format!("{} is paused by {by}", queue.queue));
         }
     }
+    if let Ok(entries) = schedule::list(db.read()).await {
+        for entry in entries.into_iter().filter(|entry| entry.paused) {
+            let by = entry.paused_by.unwrap_or_default();
+            let since = entry.paused_at.map(|at| format!(" since {}", at.rfc3339()));
+            let text = format!("{} is paused by {by}{}", entry.name, since.unwrap_or_default());
+            report.add(Verdict::Note, "schedules", text);
+        }
+    }
     match integrity::inspect(db.read()).await {
         Ok(findings) if findings.is_clean() => {
             report.add(Verdict::Good, "integrity", "no contradictions");
@@ -125,15 +139,69 @@ async fn database(db: &Db, report: &mut Report) {
     }
 }
 
+/// Whether tickets get through; apart from the database, which may be away at the same time.
+async fn redis(settings: &Settings, report: &mut Report) {
+    let redis = match settings.common.redis() {
+        Ok(None) => return,
+        Ok(Some(redis)) => redis,
+        Err(failure) => return report.add(Verdict::Bad, "redis", failure.0),
+    };
+    match RedisTickets::new(redis).check().await {
+        Ok(()) => report.add(Verdict::Good, "redis", "reachable"),
+        Err(why) => report.add(Verdict::Bad, "redis", format!("{why}; see REDIS_URL")),
+    }
+}
+
+/// What crosses a network that anybody on the way can read.
+fn unprotected(settings: &Settings, report: &mut Report) {
+    let parse = |url: &Option<Secret>| Url::parse(url.as_ref()?.expose()).ok();
+    if parse(&settings.common.database_url).is_some_and(|url| plain_postgres(&url)) {
+        let hint = "DATABASE_URL does not insist on TLS: the password and every row may travel \
+                    unprotected; add sslmode=verify-full, or sslmode=require";
+        report.add(Verdict::Note, "database", hint);
+    }
+    if parse(&settings.common.redis_url).is_some_and(|url| plain_redis(&url)) {
+        let hint = "REDIS_URL is redis://: the password travels unprotected; use rediss://";
+        report.add(Verdict::Note, "redis", hint);
+    }
+}
+
+/// To another machine, without insisting on TLS.
+fn plain_postgres(url: &Url) -> bool {
+    let parameter = |names: &[&str]| {
+        let found = url.query_pairs().filter(|(name, _)| names.contains(&name.as_ref()));
+        found.last().map(|(_, value)| value.into_owned())
+    };
+    // The driver takes these over the host of the URL; a path is a socket of this machine.
+    let local = match parameter(&["host", "hostaddr"]) {
+        Some(host) => host.starts_with('/') || is_loopback(&host),
+        None => url.host_str().is_some_and(|host| host.starts_with("%2F") || is_loopback(host)),
+    };
+    let mode = parameter(&["sslmode", "ssl-mode"]).unwrap_or_default();
+    let insists = matches!(mode.as_str(), "require" | "verify-ca" | "verify-full");
+    url.scheme().starts_with("postgres") && !local && !insists
+}
+
+fn plain_redis(url: &Url) -> bool {
+    url.scheme() == "redis" && !url.host_str().is_some_and(is_loopback)
+}
+
+fn is_loopback(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Ok(Host::Ipv4(address)) => address.is_loopback(),
+        Ok(Host::Ipv6(address)) => address.is_loopback(),
+        Err(_) => false,
+    }
+}
+
 /// Only whether something listens: a real call would cost money.
 async fn provider(settings: &Settings, report: &mut Report) {
     let Some(decodo) = &settings.worker.decodo else {
         return report.add(Verdict::Good, "provider", "demo (DECODO_* is not set)");
     };
     let url = &decodo.base_url;
-    if url.scheme() == "http"
-        && !matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
-    {
+    if url.scheme() == "http" && !url.host_str().is_some_and(is_loopback) {
         let hint = "DECODO_BASE_URL is plain http: the credentials travel unprotected";
         report.add(Verdict::Note, "provider", hint);
     }
@@ -144,5 +212,85 @@ async fn provider(settings: &Settings, report: &mut Report) {
         Ok(Ok(_)) => report.add(Verdict::Good, "provider", format!("{address} answers")),
         Ok(Err(error)) => report.add(Verdict::Bad, "provider", format!("{address}: {error}")),
         Err(_) => report.add(Verdict::Bad, "provider", format!("{address} does not answer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::args;
+    use jobs::process::Env;
+
+    use super::*;
+    use crate::commands::story::Farm;
+
+    fn with(vars: &[(&str, &str)]) -> Settings {
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::read(&Env::of(vars).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_protected_on_its_way_is_noted() {
+        for (database, noted) in [
+            ("postgres://u:p@db.example.test/farm", true),
+            ("postgresql://u:p@10.0.0.7/farm?sslmode=prefer", true),
+            ("postgres://u:p@10.0.0.7/farm?sslmode=disable", true),
+            ("postgres://u:p@db.example.test/farm?sslmode=require", false),
+            ("postgres://u:p@db.example.test/farm?sslmode=verify-full&pgbouncer=true", false),
+            ("postgres://u:p@localhost/farm", false),
+            ("postgres://u:p@127.0.0.9:5433/farm", false),
+            ("postgres://u:p@[::1]/farm", false),
+            ("postgres://u:p@%2Frun%2Fpostgresql/farm", false),
+            ("postgres://u:p@localhost/farm?host=/run/postgresql", false),
+            ("postgres://u:p@localhost/farm?host=db.example.test", true),
+        ] {
+            let mut report = Report::default();
+            unprotected(&with(&[("DATABASE_URL", database)]), &mut report);
+            assert_eq!(!report.lines.is_empty(), noted, "{database}: {:?}", report.lines);
+        }
+        for (redis, noted) in [
+            ("redis://:hush@cache.example.test:6379/0", true),
+            ("rediss://:hush@cache.example.test:6379/0", false),
+            ("redis://localhost:6379", false),
+            ("redis://[::1]:6379", false),
+            ("redis://localhost.example.test:6379", true),
+        ] {
+            let mut report = Report::default();
+            let settings =
+                with(&[("DATABASE_URL", "postgres://localhost/x"), ("REDIS_URL", redis)]);
+            unprotected(&settings, &mut report);
+            assert_eq!(!report.lines.is_empty(), noted, "{redis}");
+            let told = told(&report, true);
+            assert!(!told.contains("hush") && !told.contains("fail"), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_is_away_is_a_failure() {
+        let mut report = Report::default();
+        redis(&with(&[]), &mut report).await;
+        assert_eq!(told(&report, false), "", "none is needed on one machine");
+        // A port that was free a moment ago.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("redis://:hush@127.0.0.1:{port}");
+        let settings = with(&[("DATABASE_URL", "postgres://localhost/x"), ("REDIS_URL", &url)]);
+        redis(&settings, &mut report).await;
+        assert_eq!(report.lines[0].0, Verdict::Bad);
+        let told = told(&report, false);
+        assert!(told.contains("see REDIS_URL") && !told.contains("hush"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn what_is_paused_is_noted() {
+        let farm = Farm::new().await;
+        let entry = "INSERT INTO schedules (name, paused, paused_at, paused_by) \
+                     VALUES (?, TRUE, {now}, 'ann')";
+        farm.set(entry, args!["prune"]).await;
+        queue_control::pause(farm.state.db().write(), "ai", "ben", "").await.unwrap();
+        let mut report = Report::default();
+        database(farm.state.db(), &mut report).await;
+        let told = told(&report, false);
+        assert!(told.contains("note  schedules   prune is paused by ann since 20"), "{told}");
+        assert!(told.contains("note  queues      ai is paused by ben"), "{told}");
+        assert!(told.contains("ok    integrity"), "{told}");
     }
 }

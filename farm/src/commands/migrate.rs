@@ -5,6 +5,7 @@ use jobs::process::Failure;
 use migration::{Migrator, MigratorTrait};
 use sea_orm_migration::migrator::MigrationStatus;
 
+use super::out;
 use crate::config::Settings;
 use crate::machine;
 
@@ -42,10 +43,10 @@ pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failu
         Action::Status => {}
     }
     let steps = Migrator::get_migration_with_status(db.write().pool()).await?;
-    for step in steps {
+    let lines = steps.iter().map(|step| {
         let applied = step.status() == MigrationStatus::Applied;
-        println!("{}  {}", if applied { "applied" } else { "pending" }, step.name());
-    }
+        format!("{}  {}", if applied { "applied" } else { "pending" }, step.name())
+    });
     db.close().await?;
-    Ok(())
+    out::print(&lines.collect::<Vec<_>>().join("\n"))
 }

@@ -1,7 +1,5 @@
 //! `farm schedules`: what runs by the clock, straight on the database.
 
-use std::io::{ErrorKind, Write};
-
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use entity::{Time, schedule};
@@ -10,11 +8,9 @@ use jobs::process::{Failure, Settings as Common};
 use scheduler::{ENTRIES, Entry, Schedule};
 use serde_json::{Value, json};
 
+use super::{BY, out};
 use crate::config::Settings;
 use crate::machine;
-
-/// Who pauses, in the table.
-const BY: &str = "the command line";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -43,8 +39,7 @@ pub(crate) struct Which {
 }
 
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failure> {
-    let text = answer(settings, action).await?;
-    print(&mut std::io::stdout(), &text)
+    out::print(&answer(settings, action).await?)
 }
 
 async fn answer(settings: &Settings, action: Action) -> Result<String, Failure> {
@@ -178,34 +173,12 @@ fn result(row: &schedule::Schedule) -> String {
     format!("{state}{at}{why}")
 }
 
-/// Who has read enough (`| head`) has closed the pipe, and that is no failure.
-fn print(to: &mut impl Write, text: &str) -> Result<(), Failure> {
-    match writeln!(to, "{text}").and_then(|()| to.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("the answer could not be printed: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-    use clap::error::ErrorKind as Usage;
-    use jobs::process::Env;
+    use clap::error::ErrorKind;
 
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(subcommand)]
-        action: Action,
-    }
-
-    fn parse(words: &[&str]) -> Result<Action, clap::Error> {
-        let words = std::iter::once(&"schedules").chain(words);
-        Line::try_parse_from(words).map(|line| line.action)
-    }
+    use crate::commands::story::{parse, settings};
 
     async fn say(settings: &Settings, words: &[&str]) -> Result<String, Failure> {
         answer(settings, parse(words).unwrap()).await
@@ -216,20 +189,14 @@ mod tests {
         serde_json::from_str(&say(settings, &words).await.unwrap()).unwrap()
     }
 
-    fn settings(dir: &std::path::Path) -> Settings {
-        let dir = dir.to_str().unwrap().to_owned();
-        let env = Env::of([("FARM_DATA_DIR".to_owned(), dir)]).unwrap();
-        Settings::read(&env).unwrap()
-    }
-
     #[test]
     fn an_unknown_name_is_wrong_usage_and_the_names_are_told() {
         for act in ["run", "pause", "resume"] {
-            let refused = parse(&[act, "prun"]).unwrap_err();
-            assert_eq!(refused.kind(), Usage::InvalidValue);
+            let refused = parse::<Action>(&[act, "prun"]).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidValue);
             assert_eq!(refused.exit_code(), 2);
             assert!(refused.to_string().contains("[possible values: prune"), "{refused}");
-            assert!(parse(&[act]).is_err(), "{act} needs a name");
+            assert!(parse::<Action>(&[act]).is_err(), "{act} needs a name");
         }
     }
 
@@ -274,20 +241,5 @@ mod tests {
         assert!(job.parse::<uuid::Uuid>().is_ok(), "only the id: {job}");
         let again = say_json(&settings, &["run", "prune"]).await;
         assert_eq!((&again["job"], &again["created"]), (&json!(job), &json!(false)), "joined");
-    }
-
-    #[test]
-    fn a_reader_who_has_left_is_no_failure() {
-        struct Gone(ErrorKind);
-        impl Write for Gone {
-            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(self.0.into())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        assert!(print(&mut Gone(ErrorKind::BrokenPipe), "prune").is_ok());
-        assert!(print(&mut Gone(ErrorKind::StorageFull), "prune").is_err());
     }
 }

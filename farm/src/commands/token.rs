@@ -4,6 +4,7 @@ use api::Issuer;
 use entity::user;
 use jobs::process::Failure;
 
+use super::out;
 use crate::config::Settings;
 use crate::machine;
 
@@ -21,9 +22,8 @@ pub(crate) async fn run(settings: &Settings, email: &str, ttl_s: i64) -> Result<
     }
     let issuer = Issuer::new(&settings.api.issuer_secret(&settings.common.data_dir)?);
     let token = issuer.sign(&user, ttl_s).map_err(Failure::during("no token"))?;
-    println!("{token}");
     db.close().await?;
-    Ok(())
+    out::print(&token)
 }
 
 /// Seconds of `90s`, `30m`, `12h`, `7d` or a bare number of seconds; 1 s to 30 days.

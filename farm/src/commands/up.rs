@@ -1,9 +1,8 @@
 //! `farm up`: everything in one process.
 
-use std::io::Write;
-
 use jobs::process::{End, Failure, drained, until_stopped};
 
+use super::out;
 use crate::config::Settings;
 use crate::machine::Machine;
 use crate::seed::{DEMO_PASSWORD, DEMO_USERS};
@@ -41,10 +40,9 @@ fn greet(settings: &Settings, machine: &Machine) {
         );
     }
     lines.push(String::new());
-    lines.push("Ctrl-C drains and stops.\n".to_owned());
-    print!("{}", lines.join("\n"));
-    // Nothing can be done when nobody listens.
-    let _ = std::io::stdout().flush();
+    lines.push("Ctrl-C drains and stops.".to_owned());
+    // A farm that nobody listens to works all the same.
+    let _ = out::print(&lines.join("\n"));
 }
 
 /// One line for a shell with nothing but curl: signs in, starts the fetch, waits for its end,

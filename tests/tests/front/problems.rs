@@ -1,7 +1,15 @@
 //! What every answer carries, good or bad.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::{AppState, Issuer};
+use jobs::Jobs;
+use jobs::redis::{Redis, RedisTickets};
 use poem::Request;
-use poem::http::Method;
+use poem::http::{Method, StatusCode};
+use poem::test::TestClient;
+use serde_json::Value;
 use tests::{Answer, Client, System};
 
 use crate::common::{check_refusal, profile, refresh};
@@ -162,5 +170,36 @@ async fn a_farm_whose_database_refuses_is_alive_and_not_ready_and_tells_no_secre
     assert!(!text.contains("sql") && !text.contains("constraint"), "{text}");
     run("INSERT INTO farm_clock (offset_ms) VALUES (0)").await.unwrap();
     system.api().get("/readyz").await.expect(200);
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_farm_whose_tickets_do_not_get_through_is_not_ready_and_says_so() {
+    let system = System::builder().workers(0).without_upkeep().start().await;
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let redis = Redis::new(&format!("redis://:hush@127.0.0.1:{port}"), "farm").unwrap();
+    let jobs = Jobs::new(system.db().clone(), Arc::new(RedisTickets::new(redis)));
+    let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
+    let state = AppState::new(jobs, issuer, api::Cors::default(), farm::machine::FRESH_FOR);
+    let front = TestClient::new(api::app(state));
+    front.get("/livez").send().await.assert_status_is_ok();
+    let asked = Instant::now();
+    let answer = front.get("/readyz").send().await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    answer.assert_status(StatusCode::SERVICE_UNAVAILABLE);
+    let text = answer.0.into_body().into_string().await.unwrap();
+    let probe: Value = serde_json::from_str(&text).unwrap();
+    let reason = probe["reason"].as_str().unwrap();
+    assert!(reason.contains("Redis") && !reason.contains("database"), "{reason}");
+    assert!(!text.contains("hush") && !text.contains("127.0.0.1"), "{text}");
+
+    let clock = "DELETE FROM farm_clock";
+    entity::sql::execute(system.db().write(), clock, vec![]).await.unwrap();
+    let answer = front.get("/readyz").send().await;
+    let text = answer.0.into_body().into_string().await.unwrap();
+    assert!(text.contains("the database refuses; Redis"), "{text}");
+    let clock = "INSERT INTO farm_clock (offset_ms) VALUES (0)";
+    entity::sql::execute(system.db().write(), clock, vec![]).await.unwrap();
     system.end().await;
 }
