@@ -25,12 +25,33 @@ const LOCK_TIMEOUT_MS: u32 = 10_000;
 /// gone.
 const IDLE_IN_TRANSACTION_MS: u32 = 30_000;
 
+/// Longest wait for the answer to a single statement, in seconds. The server ends a statement
+/// sooner; a server that vanished (power, network) says nothing for a quarter of an hour.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+
 /// The database of one process.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Db {
     read: Conn,
     write: Conn,
     url: String,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds a password.
+        f.debug_struct("Db").field("backend", &self.backend()).finish_non_exhaustive()
+    }
+}
+
+/// Gives up on a database that says nothing for longer than any statement of ours may take; what
+/// was under way rolls back, or is found by the lease and the reconciler.
+///
+/// # Errors
+/// The database's own, or that it does not answer.
+pub async fn answered<T>(asked: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+    let silence = |_| DbErr::Custom("the database does not answer".to_owned());
+    tokio::time::timeout(ANSWER_TIMEOUT, asked).await.map_err(silence)?
 }
 
 /// A pool, for single statements.
@@ -46,13 +67,8 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// The pool itself, for migrations.
-    pub fn pool(&self) -> &DatabaseConnection {
-        &self.pool
-    }
-
     async fn begin(&self, options: TransactionOptions) -> Result<Tx, DbErr> {
-        let tx = self.pool.begin_with_options(options).await?;
+        let tx = answered(self.pool.begin_with_options(options)).await?;
         if self.behind_pooler {
             // Settings of a session would stay with a connection that others get next.
             tx.execute_unprepared(&format!(
@@ -74,7 +90,7 @@ impl ConnectionTrait for Conn {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         if !self.behind_pooler {
-            return self.pool.execute_raw(statement).await;
+            return answered(self.pool.execute_raw(statement)).await;
         }
         let tx = self.begin(TransactionOptions::default()).await?;
         let done = tx.execute_raw(statement).await?;
@@ -88,7 +104,7 @@ impl ConnectionTrait for Conn {
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         if !self.behind_pooler {
-            return self.pool.query_one_raw(statement).await;
+            return answered(self.pool.query_one_raw(statement)).await;
         }
         let tx = self.begin(TransactionOptions::default()).await?;
         let row = tx.query_one_raw(statement).await?;
@@ -98,7 +114,7 @@ impl ConnectionTrait for Conn {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         if !self.behind_pooler {
-            return self.pool.query_all_raw(statement).await;
+            return answered(self.pool.query_all_raw(statement)).await;
         }
         let tx = self.begin(TransactionOptions::default()).await?;
         let rows = tx.query_all_raw(statement).await?;
@@ -127,6 +143,28 @@ impl Db {
             let conn = Conn { pool, behind_pooler };
             Ok(Self { read: conn.clone(), write: conn, url: url.to_owned() })
         }
+    }
+
+    /// A connection without limits on time, for migrations: an index over millions of rows takes
+    /// as long as it takes.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or only through a transaction pooler, where the names
+    /// of prepared statements would collide.
+    pub async fn for_migrations(&self) -> Result<DatabaseConnection, DbErr> {
+        if self.backend() == DbBackend::Sqlite {
+            return Ok(self.write.pool.clone());
+        }
+        if self.behind_pooler() {
+            return Err(DbErr::Custom(
+                "migrations need the server itself, not a transaction pooler: give its direct \
+                 DATABASE_URL for this command"
+                    .to_owned(),
+            ));
+        }
+        let mut options = postgres(&pooler(&self.url)?.0, false, 1);
+        options.map_sqlx_postgres_opts(|options| options.application_name("farm migrate"));
+        Database::connect(options).await
     }
 
     /// A second, single connection to the same database, for work that must not wait behind the
@@ -210,8 +248,8 @@ fn postgres(url: &str, behind_pooler: bool, max: u32) -> ConnectOptions {
     options
         .max_connections(max)
         .min_connections(1)
-        .connect_timeout(Duration::from_secs(5))
-        .acquire_timeout(Duration::from_secs(10))
+        // Whoever waits for an answer should have one, also when it is that there is none.
+        .acquire_timeout(Duration::from_secs(5))
         // A server that restarted leaves dead connections behind.
         .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
@@ -251,7 +289,7 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
 /// True when another transaction was in the way and the same work may simply be tried again.
 pub fn is_conflict(error: &DbErr) -> bool {
     let text = error.to_string();
-    ["deadlock detected", "could not serialize", "database is locked"]
+    ["deadlock detected", "could not serialize", "database is locked", "lock timeout"]
         .iter()
         .any(|words| text.contains(words))
 }

@@ -149,7 +149,10 @@ pub async fn upsert(tx: &Tx, new: &NewProfile) -> Result<Model, DbErr> {
         .await?;
         let known: Option<Model> = sql::one(
             tx,
-            "SELECT * FROM profiles WHERE instagram_user_id = ? {for update}",
+            &format!(
+                "SELECT {} FROM profiles WHERE instagram_user_id = ? {{for update}}",
+                sql::columns::<Entity>()
+            ),
             args![instagram_id.clone()],
         )
         .await?;
@@ -196,10 +199,11 @@ pub async fn upsert(tx: &Tx, new: &NewProfile) -> Result<Model, DbErr> {
          data_quality_score = excluded.data_quality_score, raw_data = excluded.raw_data, \
          refresh_count = profiles.refresh_count + 1, last_refreshed = excluded.last_refreshed, \
          posts_refreshed_at = COALESCE(excluded.posts_refreshed_at, profiles.posts_refreshed_at), \
-         updated_at = excluded.updated_at RETURNING *",
+         updated_at = excluded.updated_at RETURNING {}",
         COLUMNS.join(", "),
         vec!["?"; COLUMNS.len()].join(", "),
         updates.join(", "),
+        sql::columns::<Entity>(),
     );
     let mut args: Vec<Arg> = args![Uuid::now_v7(), new.username.clone()];
     args.extend(new.values());

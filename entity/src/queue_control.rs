@@ -52,5 +52,5 @@ pub async fn resume<C: ConnectionTrait>(db: &C, queue: &str) -> Result<bool, DbE
 
 /// The queues that are paused now.
 pub async fn paused<C: ConnectionTrait>(db: &C) -> Result<Vec<QueueControl>, DbErr> {
-    sql::all(db, "SELECT * FROM queue_controls WHERE paused_at IS NOT NULL", vec![]).await
+    sql::all(db, "SELECT queue, paused_at, paused_by, reason FROM queue_controls WHERE paused_at IS NOT NULL", vec![]).await
 }

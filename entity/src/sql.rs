@@ -5,13 +5,26 @@
 //! that column), `{for update}` and `{skip locked}` for row
 //! locks (SQLite holds its one write lock instead), and Postgres casts such as `?::uuid`, which
 //! are left out on SQLite. `{list}` takes the next [`Arg::List`] as `(a, b, c)`, `{rows}` the next
-//! [`Arg::Rows`] as `(a, b), (c, d)`. Literals must not contain `?` or braces.
+//! [`Arg::Rows`] as `(a, b), (c, d)`; `{job}` names the columns of a job. Literals must not contain `?` or braces.
+
+use std::sync::LazyLock;
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement, Value,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, FromQueryResult, IdenStatic,
+    Iterable, QueryResult, Statement, Value,
 };
 
 use crate::time::Time;
+
+/// The columns of [`crate::job::Model`]. Named, because a statement that was prepared with `*` is
+/// refused from the moment a migration adds a column.
+static JOB: LazyLock<String> = LazyLock::new(columns::<crate::job::Entity>);
+
+/// The columns of an entity, for a `SELECT` or a `RETURNING`.
+pub fn columns<E: EntityTrait>() -> String {
+    let names = E::Column::iter().map(|column| column.as_str().to_owned());
+    names.collect::<Vec<_>>().join(", ")
+}
 
 /// A value of a template.
 #[derive(Clone, Debug)]
@@ -151,6 +164,7 @@ impl Build {
                 });
             }
             "list" | "rows" => self.arg(args.next()),
+            "job" => self.text.push_str(&JOB),
             "for update" if postgres => self.text.push_str("FOR UPDATE"),
             "skip locked" if postgres => self.text.push_str("FOR UPDATE SKIP LOCKED"),
             _ => {}

@@ -75,12 +75,15 @@ pub struct NewUser<'a> {
 pub async fn upsert<C: ConnectionTrait>(db: &C, new: &NewUser<'_>) -> Result<Model, DbErr> {
     let row: Option<Model> = sql::one(
         db,
-        "INSERT INTO users (id, email, hashed_password, full_name, role, status, \
-         subscription_tier, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 'active', ?, {now}, \
-         {now}) ON CONFLICT (email) DO UPDATE SET role = excluded.role, \
+        &format!(
+            "INSERT INTO users (id, email, hashed_password, full_name, role, status, \
+         subscription_tier, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 'active', ?, {{now}}, \
+         {{now}}) ON CONFLICT (email) DO UPDATE SET role = excluded.role, \
          subscription_tier = excluded.subscription_tier, updated_at = excluded.updated_at, \
          hashed_password = COALESCE(excluded.hashed_password, users.hashed_password) \
-         RETURNING *",
+         RETURNING {}",
+            sql::columns::<Entity>()
+        ),
         args![
             Uuid::now_v7(),
             new.email.trim().to_lowercase(),

@@ -131,8 +131,13 @@ pub async fn live_kinds<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr
 
 /// Workers whose lease is live.
 pub async fn live<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
-    sql::all(db, "SELECT * FROM workers WHERE lease_until > {now} ORDER BY started_at", vec![])
-        .await
+    sql::all(
+        db,
+        "SELECT id, host, version, slots, lease_until, draining, renewed_at, memory_bytes, \
+         started_at FROM workers WHERE lease_until > {now} ORDER BY started_at",
+        vec![],
+    )
+    .await
 }
 
 /// Workers of an overview; more than any farm has at once.
@@ -140,12 +145,14 @@ const OVERVIEW_WORKERS: i64 = 500;
 /// Runs of an overview.
 const OVERVIEW_RUNS: i64 = 2_000;
 
-/// The newest workers, those whose lease has run out lately among them (upkeep forgets them after
-/// an hour).
+/// Workers that live, newest first, then those whose lease has run out lately (upkeep forgets
+/// them after an hour).
 pub async fn recent<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
     sql::all(
         db,
-        "SELECT * FROM workers ORDER BY started_at DESC, id LIMIT ?",
+        "SELECT id, host, version, slots, lease_until, draining, renewed_at, memory_bytes, \
+         started_at FROM workers \
+         ORDER BY CASE WHEN lease_until > {now} THEN 0 ELSE 1 END, started_at DESC, id LIMIT ?",
         args![OVERVIEW_WORKERS],
     )
     .await

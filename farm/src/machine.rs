@@ -46,7 +46,8 @@ pub struct Machine {
 pub async fn open_database(settings: &Settings) -> Result<Db, Failure> {
     make_data_dir(&settings.common.data_dir)?;
     let db = settings.common.connect(CONNECTIONS).await?;
-    Migrator::up(db.write().pool(), None).await.map_err(Failure::during("migrations failed"))?;
+    let tables = db.for_migrations().await?;
+    Migrator::up(&tables, None).await.map_err(Failure::during("migrations failed"))?;
     Ok(db)
 }
 

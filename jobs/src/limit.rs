@@ -28,6 +28,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval = tonumber(ARGV[1])
 local arrival = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
+-- Further ahead than anybody books: the clock was set back.
+if arrival > now + ARGV[3] + (ARGV[2] + 1) * interval then arrival = now end
 local wait = math.max(0, arrival - (tonumber(ARGV[2]) - 1) * interval - now)
 if wait > tonumber(ARGV[3]) then return -wait end
 local next = arrival + interval
@@ -89,7 +91,7 @@ impl RateLimit {
                 let replicas = *shared.replicas.borrow();
                 return self.own_share(replicas).await;
             };
-            tokio::time::sleep(Duration::from_micros(wait.unsigned_abs())).await;
+            tokio::time::sleep(Duration::from_micros(wait.unsigned_abs()).min(BOOK_AHEAD)).await;
             if wait >= 0 {
                 return;
             }

@@ -31,8 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(1);
 /// Pause between attempts to subscribe.
 const RESUBSCRIBE: Duration = Duration::from_millis(250);
-/// How often the subscription is asked whether it is alive.
-const PING_EVERY: Duration = Duration::from_secs(5);
+/// How often the subscription is asked whether it is alive, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Job ids in one message.
 const IDS_PER_MESSAGE: usize = 512;
 
@@ -157,10 +158,10 @@ impl Redis {
             Ok(Err(error)) => tracing::warn!(error = %error.category(), "Redis refused"),
             Err(_) => tracing::warn!("Redis does not answer"),
         }
-        let mut rest = self.rest();
         // Unless it was found to be back while we waited.
-        if *rest == resting {
-            *rest = Some(Instant::now() + REST);
+        if *self.rest() == resting {
+            self.connect_anew();
+            *self.rest() = Some(Instant::now() + REST);
         }
         None
     }
@@ -177,11 +178,17 @@ impl Redis {
         self.0.rest_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It was away and is back: everybody asks anew.
-    fn is_back(&self) {
+    /// The next to ask connects anew: a connection may be open and of no use (nobody at the other
+    /// end, a server that became a replica).
+    fn connect_anew(&self) {
         if let Ok(fresh) = manager(&self.0.client) {
             *self.0.manager.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
+    }
+
+    /// It was away and is back: everybody asks anew.
+    fn is_back(&self) {
+        self.connect_anew();
         *self.rest() = None;
     }
 }
@@ -256,7 +263,9 @@ impl TicketQueue for RedisTickets {
         match self.redis.ask::<Vec<Vec<u8>>, _>(asked).await {
             Ok(ids) => ids.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect(),
             Err(error) => {
-                tracing::warn!(error = %error.category(), %queue, "no tickets: Redis refused");
+                // Said aloud by the subscription, once.
+                tracing::debug!(error = %error.category(), %queue, "no tickets: Redis refused");
+                self.redis.connect_anew();
                 tokio::time::sleep(RESUBSCRIBE).await;
                 vec![]
             }
@@ -412,7 +421,7 @@ async fn subscribed(
             }
             _ = ping.tick() => {
                 // A connection that is only half there says nothing for ever.
-                tokio::time::timeout(RESPONSE_TIMEOUT, sink.ping::<()>()).await.map_err(timed_out)??;
+                tokio::time::timeout(PING_TIMEOUT, sink.ping::<()>()).await.map_err(timed_out)??;
             }
         }
     }

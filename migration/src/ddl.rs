@@ -5,6 +5,9 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
+/// Every step takes place whole or not at all, on SQLite too.
+pub const WHOLE: Option<bool> = Some(true);
+
 /// Replaces the type words of a statement.
 pub fn render(backend: DbBackend, template: &str) -> String {
     let types: [(&str, &str, &str); 10] = [

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use entity::DbErr;
+use entity::db::answered;
 use entity::enums::{Priority, Queue};
 use entity::job::{cancel, due, integrity, rescue, retention};
 use jobs::ticket::LANE_CAPACITY;
@@ -176,7 +177,7 @@ where
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = run().await {
+        if let Err(error) = answered(run()).await {
             tracing::warn!(%error, pass, "upkeep failed; it comes again");
         }
     }

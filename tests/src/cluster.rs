@@ -112,7 +112,7 @@ impl Cluster {
             Some(postgres) => {
                 let url = postgres.url("postgres");
                 let db = Db::connect(&url, 1).await.unwrap();
-                Migrator::up(db.write().pool(), None).await.unwrap();
+                Migrator::up(&db.for_migrations().await.unwrap(), None).await.unwrap();
                 db.close().await.unwrap();
                 url
             }

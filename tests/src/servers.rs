@@ -142,7 +142,9 @@ async fn template(server: &DatabaseConnection) -> String {
         let _ = maker.execute_unprepared(&format!("DROP DATABASE IF EXISTS {raw}")).await;
         maker.execute_unprepared(&format!("CREATE DATABASE {raw}")).await.expect("a template");
         let db = Db::connect(&url_of(&raw), 1).await.expect("the template");
-        Migrator::up(db.write().pool(), None).await.expect("migrations");
+        let tables = db.for_migrations().await.expect("a connection");
+        Migrator::up(&tables, None).await.expect("migrations");
+        tables.close().await.expect("a closed connection");
         db.close().await.expect("a closed connection");
         let rename = format!("ALTER DATABASE {raw} RENAME TO {name}");
         maker.execute_unprepared(&rename).await.expect("the template's name");

@@ -393,7 +393,8 @@ impl Stack {
         }
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("farm.db").display());
         let db = Db::connect(&url, 8).await.expect("the database");
-        Migrator::up(db.write().pool(), None).await.expect("migrations");
+        let tables = db.for_migrations().await.expect("a connection");
+        Migrator::up(&tables, None).await.expect("migrations");
         (Self::Machine, db)
     }
 }

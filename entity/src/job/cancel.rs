@@ -79,11 +79,11 @@ pub async fn cancel(tx: &Tx, id: Uuid, leaver: Leaver) -> Result<Option<Cancel>,
 }
 
 async fn locked(tx: &Tx, id: Uuid) -> Result<Option<Model>, DbErr> {
-    sql::one(tx, "SELECT * FROM jobs WHERE id = ? {for update}", args![id]).await
+    sql::one(tx, "SELECT {job} FROM jobs WHERE id = ? {for update}", args![id]).await
 }
 
 async fn bump(tx: &Tx, id: Uuid) -> Result<Model, DbErr> {
-    sql::one(tx, "UPDATE jobs SET version = version + 1 WHERE id = ? RETURNING *", args![id])
+    sql::one(tx, "UPDATE jobs SET version = version + 1 WHERE id = ? RETURNING {job}", args![id])
         .await?
         .ok_or(DbErr::RecordNotUpdated)
 }
@@ -127,7 +127,7 @@ pub async fn runs_of<C: sea_orm::ConnectionTrait>(
 pub async fn fail_overdue(tx: &Tx, limit: u64) -> Result<Vec<Uuid>, DbErr> {
     let overdue: Vec<Model> = sql::all(
         tx,
-        "SELECT * FROM jobs WHERE state IN ('queued', 'retrying') \
+        "SELECT {job} FROM jobs WHERE state IN ('queued', 'retrying') \
          AND deadline_at IS NOT NULL AND deadline_at <= {now} LIMIT ? {skip locked}",
         args![limit as i64],
     )
@@ -145,5 +145,5 @@ pub(crate) async fn rows<C: sea_orm::ConnectionTrait>(
     db: &C,
     ids: &[Uuid],
 ) -> Result<Vec<Model>, DbErr> {
-    sql::all(db, "SELECT * FROM jobs WHERE id IN {list}", args![list(ids)]).await
+    sql::all(db, "SELECT {job} FROM jobs WHERE id IN {list}", args![list(ids)]).await
 }

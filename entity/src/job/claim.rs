@@ -29,7 +29,7 @@ pub async fn claim<C: ConnectionTrait>(
            AND EXISTS (SELECT 1 FROM workers w WHERE w.id = ? AND w.lease_until > {now} \
              AND NOT w.draining) \
            ORDER BY id {skip locked}) \
-         RETURNING *",
+         RETURNING {job}",
         args![worker, list(ids), list(kinds), worker],
     )
     .await

@@ -63,7 +63,7 @@ pub async fn succeed(
          stage = NULL, progress_done = COALESCE(progress_total, progress_done), result = ?, \
          error_code = NULL, error_message = NULL, finished_at = {now}, \
          result_expires_at = {now+?} \
-         WHERE id = ? AND run = ? AND state = 'running' AND worker IS NOT NULL RETURNING *",
+         WHERE id = ? AND run = ? AND state = 'running' AND worker IS NOT NULL RETURNING {job}",
         args![result, result_ttl_ms, fence.id, fence.run],
     )
     .await
@@ -80,7 +80,7 @@ pub async fn hand_to_children(
         tx,
         "UPDATE jobs SET version = version + 1, worker = NULL, stage = 'children', result = ?, \
          children_must_succeed = ? WHERE id = ? AND run = ? AND state = 'running' \
-         AND worker IS NOT NULL RETURNING *",
+         AND worker IS NOT NULL RETURNING {job}",
         args![result, must_succeed, fence.id, fence.run],
     )
     .await
@@ -158,7 +158,7 @@ async fn lock(tx: &Tx, fence: Fence) -> Result<Option<Model>, DbErr> {
     sql::one(
         tx,
         // Without a worker it has handed over to its children: that run has ended.
-        "SELECT * FROM jobs WHERE id = ? AND run = ? AND state = 'running' \
+        "SELECT {job} FROM jobs WHERE id = ? AND run = ? AND state = 'running' \
          AND worker IS NOT NULL {for update}",
         args![fence.id, fence.run],
     )
@@ -212,7 +212,7 @@ pub(super) async fn requeue(
         tx,
         "UPDATE jobs SET state = ?, version = version + 1, worker = NULL, run_at = {now+?}, \
          attempt = attempt - ?, lost = ?, error_code = ?, error_message = ?, errors = ? \
-         WHERE id = ? AND run = ? AND state = 'running' RETURNING *",
+         WHERE id = ? AND run = ? AND state = 'running' RETURNING {job}",
         args![
             state.as_str(),
             delay_ms,
@@ -246,7 +246,7 @@ pub(super) async fn finish(
         "UPDATE jobs SET state = ?, version = version + 1, worker = NULL, finished_at = {now}, \
          children_open = 0, lost = ?, error_code = ?, error_message = ?, \
          error_fingerprint = ?, errors = ? \
-         WHERE id = ? AND run = ? AND state IN ('queued', 'running', 'retrying') RETURNING *",
+         WHERE id = ? AND run = ? AND state IN ('queued', 'running', 'retrying') RETURNING {job}",
         args![
             state.as_str(),
             job.lost,

@@ -70,7 +70,7 @@ pub async fn record_calls(
 ) -> Result<bool, DbErr> {
     let row: Option<Model> = sql::one(
         tx,
-        "SELECT * FROM jobs WHERE id = ? AND run = ? AND state = 'running' {for update}",
+        "SELECT {job} FROM jobs WHERE id = ? AND run = ? AND state = 'running' {for update}",
         args![fence.id, fence.run],
     )
     .await?;

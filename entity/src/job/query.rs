@@ -19,7 +19,7 @@ pub enum Viewer {
 
 /// The row, unscoped: for the engine.
 pub async fn by_id<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
-    sql::one(db, "SELECT * FROM jobs WHERE id = ?", args![id]).await
+    sql::one(db, "SELECT {job} FROM jobs WHERE id = ?", args![id]).await
 }
 
 /// A job as one viewer sees it.

@@ -29,7 +29,7 @@ pub struct Rescued {
 pub async fn rescue(tx: &Tx, limit: u64) -> Result<Rescued, DbErr> {
     let lost: Vec<Model> = sql::all(
         tx,
-        "SELECT * FROM jobs WHERE state = 'running' AND worker IS NOT NULL \
+        "SELECT {job} FROM jobs WHERE state = 'running' AND worker IS NOT NULL \
          AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = jobs.worker \
            AND w.lease_until > {now}) LIMIT ? {skip locked}",
         args![limit as i64],

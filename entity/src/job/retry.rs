@@ -55,7 +55,7 @@ pub(super) async fn again(tx: &Tx, id: Uuid, how: &Again<'_>) -> Result<Retried,
          worker = NULL, cancel_requested_at = NULL, children_open = 0, result = NULL, \
          error_code = NULL, error_message = NULL, error_fingerprint = NULL, \
          finished_at = NULL, started_at = NULL, claimed_at = NULL, result_expires_at = NULL \
-         WHERE id = ? AND state IN {list} RETURNING *",
+         WHERE id = ? AND state IN {list} RETURNING {job}",
         args![how.delay_ms, id, list(&from)],
     )
     .await;

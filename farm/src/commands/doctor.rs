@@ -8,7 +8,6 @@ use entity::{Db, clock, queue_control, schedule, worker};
 use jobs::TicketQueue;
 use jobs::process::{Failure, Secret};
 use jobs::redis::RedisTickets;
-use migration::{Migrator, MigratorTrait};
 use serde_json::json;
 use url::{Host, Url};
 
@@ -94,13 +93,13 @@ fn data_dir(settings: &Settings, report: &mut Report) {
 }
 
 async fn database(db: &Db, report: &mut Report) {
-    let pending = match Migrator::get_pending_migrations(db.write().pool()).await {
-        Ok(pending) => pending.len(),
+    match entity::db::is_migrated(db.read()).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let hint = "tables are missing or old; run farm migrate";
+            return report.add(Verdict::Bad, "database", hint);
+        }
         Err(error) => return report.add(Verdict::Bad, "database", error.to_string()),
-    };
-    if pending > 0 {
-        let hint = format!("{pending} migrations are pending; run farm migrate");
-        return report.add(Verdict::Bad, "database", hint);
     }
     if let Err(error) = clock::now(db.read()).await {
         return report.add(Verdict::Bad, "database", error.to_string());

@@ -23,26 +23,19 @@ pub(crate) enum Action {
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failure> {
     machine::make_data_dir(&settings.common.data_dir)?;
     let db = settings.common.connect(2).await?;
-    if db.behind_pooler() {
-        return Err(Failure::new(
-            "migrations need the server itself, not a transaction pooler: give its direct \
-             DATABASE_URL for this command",
-        ));
-    }
+    let tables = db.for_migrations().await?;
     match action {
         Action::Up => {
-            Migrator::up(db.write().pool(), None)
-                .await
-                .map_err(Failure::during("migrations failed"))?;
+            Migrator::up(&tables, None).await.map_err(Failure::during("migrations failed"))?;
         }
         Action::Down => {
-            Migrator::down(db.write().pool(), Some(1))
+            Migrator::down(&tables, Some(1))
                 .await
                 .map_err(Failure::during("the last step could not be taken back"))?;
         }
         Action::Status => {}
     }
-    let steps = Migrator::get_migration_with_status(db.write().pool()).await?;
+    let steps = Migrator::get_migration_with_status(&tables).await?;
     let lines = steps.iter().map(|step| {
         let applied = step.status() == MigrationStatus::Applied;
         format!("{}  {}", if applied { "applied" } else { "pending" }, step.name())

@@ -51,7 +51,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     // Both crypto providers are compiled in; one must be chosen before the first TLS call.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let _sentry = start_logging(settings);
+    let sentry = start_logging(settings);
     // One file per connection; the usual soft limit of 1,024 is reached by open streams.
     if let Err(error) = rlimit::increase_nofile_limit(65_536) {
         tracing::warn!(%error, "the limit on open files stays as it is");
@@ -60,10 +60,12 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(Failure::during("the runtime did not start"))?;
-    let end = runtime.block_on(role)?;
+    let end = runtime.block_on(role);
     // A blocked thread must not keep the process.
     runtime.shutdown_background();
-    match end {
+    // What Sentry still holds goes out before the process is another one.
+    drop(sentry);
+    match end? {
         End::Done => Ok(()),
         End::Replace => replace_process(),
     }
@@ -101,7 +103,7 @@ pub async fn until_stopped(stuck: impl Future<Output = ()>) -> Result<End, Failu
     tokio::select! {
         stopped = told_to_stop() => {
             stopped?;
-            tracing::info!("stopping; running jobs have 25 s to finish, the rest goes back");
+            tracing::info!("stopping");
             Ok(End::Done)
         }
         () = stuck => {

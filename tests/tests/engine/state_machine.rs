@@ -507,7 +507,7 @@ fn rows_are_what_the_model_says_whatever_happens() {
         let db = Db::connect(&url, 1).await.unwrap();
         // Nobody cuts the power here, and ten thousand commits are many.
         sql::execute(db.write(), "PRAGMA synchronous = OFF", vec![]).await.unwrap();
-        Migrator::up(db.write().pool(), None).await.unwrap();
+        Migrator::up(&db.for_migrations().await.unwrap(), None).await.unwrap();
         (db, String::new())
     });
     let config = Config { cases: 250, failure_persistence: None, ..Config::default() };

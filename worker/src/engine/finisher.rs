@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use entity::DbErr;
+use entity::db::answered;
 use entity::job::Fence;
 use entity::job::end;
 use entity::job::retention::RESULT_TTL_MS;
@@ -75,6 +76,10 @@ async fn write(jobs: &Jobs, mut batch: Vec<Finish>) {
 }
 
 async fn write_rows(jobs: &Jobs, runs: &[(Fence, Value)]) -> Result<HashSet<Uuid>, DbErr> {
+    answered(try_write_rows(jobs, runs)).await
+}
+
+async fn try_write_rows(jobs: &Jobs, runs: &[(Fence, Value)]) -> Result<HashSet<Uuid>, DbErr> {
     let tx = jobs.db().begin().await?;
     let (ended, parents) = end::finish_many(&tx, runs, RESULT_TTL_MS).await?;
     tx.commit().await?;

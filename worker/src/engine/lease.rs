@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::life::{Life, Runs};
 use super::{EngineConfig, Shared};
 
-/// Renewals without a beat of the main runtime after which the process is given up: every thread
-/// of it is blocked, and a renewed lease would keep its jobs for ever.
-const RENEWALS_WITHOUT_BEAT: u32 = 8;
+/// How long the main runtime may go without a beat (it beats every second) before the process is
+/// given up: every thread of it is blocked, and a renewed lease would keep its jobs for ever.
+const LONGEST_SILENCE: Duration = Duration::from_secs(25);
 
 /// Handle on the thread.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Keeper {
 
     async fn keep(self, db: Db, started: Started) {
         // Connected here: a connection belongs to the runtime it was opened on.
-        let db = match db.apart().await {
+        let mut db = match db.apart().await {
             Ok(db) => db,
             Err(error) => {
                 let _ = started.send(Err(error));
@@ -124,10 +124,11 @@ impl Keeper {
             let _ = started.send(Err(error));
             return;
         }
+        self.count_replicas(&db).await;
         let (lives, current) = watch::channel(first);
         let _ = started.send(Ok(current));
-        let mut silent = 0;
-        let mut last_beat = 0;
+        let mut last_beat = (0, Instant::now());
+        let mut was_silent = false;
         let mut renewed_at = Instant::now();
         let mut strays = HashSet::new();
         loop {
@@ -138,14 +139,25 @@ impl Keeper {
                 () = tokio::time::sleep(self.renew_every) => {}
             }
             let beat = self.pulse.load(Ordering::Relaxed);
-            silent = if beat == last_beat { silent + 1 } else { 0 };
-            last_beat = beat;
-            if silent >= RENEWALS_WITHOUT_BEAT {
+            if beat != last_beat.0 {
+                last_beat = (beat, Instant::now());
+            }
+            // Frozen and thawed, the process has not had the time to beat yet: one more trip.
+            if last_beat.1.elapsed() > LONGEST_SILENCE + self.renew_every && was_silent {
                 tracing::error!("every thread of the process is blocked; giving it up");
                 std::process::abort();
             }
+            was_silent = last_beat.1.elapsed() > LONGEST_SILENCE;
             let trip = self.renew(&db, &lives, &life, &mut strays);
-            match tokio::time::timeout(self.lease, trip).await {
+            let trip = tokio::time::timeout(self.lease, trip).await;
+            if trip.is_err() {
+                // Its connection may be one that nobody answers any more: a server that vanished
+                // says no goodbye.
+                if let Ok(Ok(fresh)) = tokio::time::timeout(self.lease, db.apart()).await {
+                    db = fresh;
+                }
+            }
+            match trip {
                 Ok(true) => renewed_at = Instant::now(),
                 Ok(false) | Err(_) if renewed_at.elapsed() > self.lease => life.dead.cancel(),
                 Ok(false) | Err(_) => {}
@@ -172,9 +184,7 @@ impl Keeper {
                 if let Err(error) = self.look_at_runs(db, life, strays).await {
                     tracing::warn!(%error, "the worker's runs could not be read");
                 }
-                if let Ok(alive) = worker::count_live(db.read()).await {
-                    self.replicas.send_replace(alive.max(1));
-                }
+                self.count_replicas(db).await;
                 true
             }
             Ok(false) => self.start_over(db, lives, life).await,
@@ -182,6 +192,12 @@ impl Keeper {
                 tracing::warn!(%error, "the lease was not renewed; trying again");
                 false
             }
+        }
+    }
+
+    async fn count_replicas(&self, db: &Db) {
+        if let Ok(alive) = worker::count_live(db.read()).await {
+            self.replicas.send_replace(alive.max(1));
         }
     }
 

@@ -216,9 +216,13 @@ impl Shared {
         fence: entity::job::Fence,
         outcome: &entity::job::end::Settle,
     ) -> Result<Option<entity::job::end::Settled>, entity::DbErr> {
-        let tx = self.jobs.db().begin().await?;
-        let settled = entity::job::end::settle(&tx, fence, outcome).await?;
-        tx.commit().await?;
+        let settling = async {
+            let tx = self.jobs.db().begin().await?;
+            let settled = entity::job::end::settle(&tx, fence, outcome).await?;
+            tx.commit().await?;
+            Ok(settled)
+        };
+        let settled = entity::db::answered(settling).await?;
         if let Some(settled) = &settled {
             if settled.job.state == entity::enums::JobState::Queued {
                 let job = &settled.job;
