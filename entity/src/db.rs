@@ -21,9 +21,10 @@ pub const NEWEST_MIGRATION: &str = "m20261122_000009_turns";
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 /// Longest wait for a lock, in milliseconds.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
-/// Longest pause inside a transaction, in milliseconds: whoever holds locks and says nothing is
-/// gone.
-const IDLE_IN_TRANSACTION_MS: u32 = 30_000;
+/// Longest pause inside a transaction, in milliseconds. None of ours waits for anything but the
+/// database in one; whoever holds locks and says nothing is frozen or gone, and rescue, which
+/// passes over locked rows, must not wait for longer than a lease.
+const IDLE_IN_TRANSACTION_MS: u32 = 5_000;
 
 /// Longest wait for the answer to a single statement, in seconds. The server ends a statement
 /// sooner; a server that vanished (power, network) says nothing for a quarter of an hour.
