@@ -1,5 +1,7 @@
 //! Who calls: bearer tokens of the local issuer, and the user behind them.
 
+use std::time::Duration;
+
 use entity::enums::AccountStatus;
 use entity::job::query::Viewer;
 use entity::time::wall_now;
@@ -9,6 +11,7 @@ use poem::Request;
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -16,6 +19,10 @@ use crate::state::AppState;
 
 /// Seconds an access token lives: 30 min.
 pub const ACCESS_TTL_S: i64 = 30 * 60;
+/// A token is good for so many seconds more than it says: clocks differ.
+const LEEWAY_S: u64 = 5;
+/// What stays open longer than a request asks this often whether its caller still may.
+const ASK_AGAIN: Duration = Duration::from_secs(15);
 /// Longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 8 * 1_024;
 /// Name of the issuer in the tokens.
@@ -61,7 +68,7 @@ impl Issuer {
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
-        validation.leeway = 5;
+        validation.leeway = LEEWAY_S;
         Self {
             signing: EncodingKey::from_secret(secret),
             checking: DecodingKey::from_secret(secret),
@@ -84,62 +91,98 @@ impl Issuer {
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)?)
     }
 
-    /// The user id of a good token.
-    fn check(&self, token: &str) -> Option<Uuid> {
+    /// The user id of a good token, and for how long it still is.
+    fn check(&self, token: &str) -> Option<(Uuid, Duration)> {
         if token.len() > MAX_TOKEN {
             return None;
         }
         let token = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
-        token.ok().filter(|token| token.claims.role == AUDIENCE).map(|token| token.claims.sub)
+        let claims = token.ok()?.claims;
+        let left_ms = claims.exp.saturating_add(LEEWAY_S as i64).saturating_mul(1_000);
+        let left_ms = left_ms.saturating_sub(wall_now().0).clamp(0, ACCESS_TTL_S * 1_000);
+        let left = Duration::from_millis(left_ms as u64);
+        (claims.role == AUDIENCE).then_some((claims.sub, left))
     }
+}
+
+/// Who showed a good token.
+pub struct SignedIn {
+    /// The row, as it was when they asked.
+    pub user: user::Model,
+    /// When the token ends; no later than one signed now would.
+    until: Instant,
+}
+
+impl SignedIn {
+    /// Returns when what was opened with the token has to end: with the token, soon after the
+    /// account was closed or its role changed, or when the process stops.
+    pub(crate) async fn over(self, state: AppState) {
+        loop {
+            let next = self.until.min(Instant::now() + ASK_AGAIN);
+            tokio::select! {
+                () = state.stop.cancelled() => return,
+                () = tokio::time::sleep_until(next) => {}
+            }
+            if next == self.until {
+                return;
+            }
+            match user::by_id(state.db().read(), self.user.id).await {
+                Ok(Some(user)) if is_open(&user) && user.role == self.user.role => {}
+                Ok(_) => return,
+                // Asked again later: a database that is away closes nothing.
+                Err(error) => tracing::warn!(%error, "a caller could not be looked at again"),
+            }
+        }
+    }
+}
+
+/// Whether the account may be used.
+fn is_open(user: &user::Model) -> bool {
+    matches!(user.status, AccountStatus::Active | AccountStatus::Pending)
 }
 
 /// The signed-in user.
 #[derive(SecurityScheme)]
 #[oai(ty = "bearer", bearer_format = "JWT", checker = "authenticate")]
-pub struct Caller(pub user::Model);
+pub struct Caller(pub SignedIn);
 
 impl Caller {
     /// The one user id.
     pub fn id(&self) -> Uuid {
-        self.0.id
+        self.0.user.id
     }
 
     /// Whose jobs they see.
     pub fn viewer(&self) -> Viewer {
-        if self.0.role.is_admin() { Viewer::Admin } else { Viewer::User(self.0.id) }
+        if self.0.user.role.is_admin() { Viewer::Admin } else { Viewer::User(self.id()) }
     }
 }
 
 /// The signed-in operator: admin or superadmin.
 #[derive(SecurityScheme)]
 #[oai(ty = "bearer", bearer_format = "JWT", checker = "authenticate_operator")]
-pub struct Operator(pub user::Model);
+pub struct Operator(pub SignedIn);
 
-async fn authenticate_operator(request: &Request, bearer: Bearer) -> poem::Result<user::Model> {
-    let user = authenticate(request, bearer).await?;
-    if user.role.is_admin() {
-        return Ok(user);
+async fn authenticate_operator(request: &Request, bearer: Bearer) -> poem::Result<SignedIn> {
+    let signed_in = authenticate(request, bearer).await?;
+    if signed_in.user.role.is_admin() {
+        return Ok(signed_in);
     }
     let detail = "this is for operators; your account is not one";
     Err(Problem::new(poem::http::StatusCode::FORBIDDEN, "operators_only", detail).into())
 }
 
-async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<user::Model> {
+async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<SignedIn> {
     let state = request.data::<AppState>().ok_or_else(Problem::internal)?;
     let refused = || Problem::unauthorized("invalid_credentials", "sign in again");
-    let id = state.issuer.check(&bearer.token).ok_or_else(refused)?;
+    let (id, left) = state.issuer.check(&bearer.token).ok_or_else(refused)?;
     let user = user::by_id(state.db().read(), id).await.map_err(Problem::from)?;
     let user = user.ok_or_else(refused)?;
-    match user.status {
-        AccountStatus::Active | AccountStatus::Pending => Ok(user),
-        AccountStatus::Suspended | AccountStatus::Inactive => Err(Problem::new(
-            poem::http::StatusCode::FORBIDDEN,
-            "account_closed",
-            "this account may not be used; ask support",
-        )
-        .into()),
+    if is_open(&user) {
+        return Ok(SignedIn { user, until: Instant::now() + left });
     }
+    let detail = "this account may not be used; ask support";
+    Err(Problem::new(poem::http::StatusCode::FORBIDDEN, "account_closed", detail).into())
 }
 
 #[cfg(test)]
@@ -170,7 +213,9 @@ mod tests {
         let user = user();
         let token = issuer.sign(&user, 60).unwrap();
         assert_eq!(token.split('.').filter(|part| !part.is_empty()).count(), 3);
-        assert_eq!(issuer.check(&token), Some(user.id));
+        let (id, left) = issuer.check(&token).unwrap();
+        assert_eq!(id, user.id);
+        assert!((60..=65).contains(&left.as_secs()), "{left:?}");
         assert_eq!(issuer.check(&issuer.sign(&user, -60).unwrap()), None, "expired");
         let other = Issuer::new(b"another secret of thirty-two bytes..");
         assert_eq!(other.check(&token), None, "signed by somebody else");

@@ -69,12 +69,12 @@ impl FrontDoor {
         let issuer = Issuer::new(&api.issuer_secret(&settings.data_dir)?);
         let cors = Cors { origins: api.cors_origins.clone() };
         let state = AppState::new(jobs, issuer, cors, FRESH_FOR);
-        let stop = CancellationToken::new();
+        let stop = state.stop.clone();
         let server = serve(acceptor, crate::app(state), stop.clone());
         Ok(Self { addr: addr.unwrap_or(api.http_addr), stop, server })
     }
 
-    /// Takes no more requests.
+    /// Takes no more requests; streams end, and those who wait are answered.
     pub fn stop(&self) {
         self.stop.cancel();
     }

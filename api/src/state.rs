@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use entity::job::query::{self, Means};
 use entity::{Db, DbErr};
 use jobs::Jobs;
+use tokio_util::sync::CancellationToken;
 
 use crate::identity::Issuer;
 use crate::live::Live;
@@ -29,6 +30,8 @@ pub struct AppState {
     pub cors: Cors,
     /// A stored profile older than this is stale.
     pub fresh_for: Duration,
+    /// Cancelled when the process stops: streams end, and nothing is waited for any more.
+    pub stop: CancellationToken,
     /// What operators watch.
     pub(crate) live: Live,
     durations: Durations,
@@ -47,6 +50,7 @@ impl AppState {
             issuer: Arc::new(issuer),
             cors,
             fresh_for,
+            stop: CancellationToken::new(),
             live: Live::default(),
             durations: Arc::default(),
         }

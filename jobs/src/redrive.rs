@@ -30,17 +30,15 @@ impl Jobs {
         per_second: u32,
         by: &str,
     ) -> Result<RedriveDone, JobsError> {
-        let gap_ms = gap_ms(per_second);
         let mut done = RedriveDone::default();
         for batch in ids.chunks(BATCH) {
-            let first_ms = done.queued as i64 * gap_ms;
-            let mut part = self.redrive_batch(batch, by, first_ms, gap_ms).await;
+            let mut part = self.redrive_batch(batch, by, done.queued, per_second).await;
             for _ in 0..3 {
                 // Somebody who enqueues the same keys takes their locks in another order.
                 if !matches!(&part, Err(error) if is_conflict(error)) {
                     break;
                 }
-                part = self.redrive_batch(batch, by, first_ms, gap_ms).await;
+                part = self.redrive_batch(batch, by, done.queued, per_second).await;
             }
             let part = part?;
             // What is not due yet gets its ticket from upkeep when it is.
@@ -61,17 +59,12 @@ impl Jobs {
         &self,
         ids: &[Uuid],
         by: &str,
-        first_ms: i64,
-        gap_ms: i64,
+        before: u64,
+        per_second: u32,
     ) -> Result<Redriven, DbErr> {
         let tx = self.db().begin().await?;
-        let done = dead::redrive(&tx, ids, by, first_ms, gap_ms).await?;
+        let done = dead::redrive(&tx, ids, by, before, per_second).await?;
         tx.commit().await?;
         Ok(done)
     }
-}
-
-/// Milliseconds between two jobs at this rate, rounded up.
-pub fn gap_ms(per_second: u32) -> i64 {
-    i64::from(1_000_u32.div_ceil(per_second.clamp(1, 1_000)))
 }

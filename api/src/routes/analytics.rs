@@ -50,7 +50,8 @@ pub struct AnalyticsJob {
     status: String,
     /// What it is doing, or why it waits.
     message: String,
-    /// From how long such jobs took from the request to their end, or null.
+    /// From how long such jobs took from the time they were due; null when nothing was measured,
+    /// or when it takes longer than they did.
     estimated_completion_seconds: Option<i64>,
     /// Exact to 1,000, else null.
     queue_position: Option<i64>,
@@ -97,14 +98,18 @@ impl JobBody for AnalyticsJob {
             state.mean_durations(&job.kind).await?
         };
         let now = entity::clock::now(state.db().read()).await?;
-        let passed = now.millis_since(job.created_at);
-        let left = means.map(|means| ((means.whole - passed).max(0) + 999) / 1_000);
+        let passed = now.millis_since(job.run_at);
+        let left = means.map(|means| means.whole - passed).filter(|left| *left > 0);
         Ok(Self {
             success: !matches!(view.state, State::Failed | State::Cancelled),
             job_id: view.id,
             status: view::flat_status(view.state.into()).to_owned(),
             message: flat_job::message(&view),
-            estimated_completion_seconds: if view.done { Some(0) } else { left },
+            estimated_completion_seconds: if view.done {
+                Some(0)
+            } else {
+                left.map(|left| (left + 999) / 1_000)
+            },
             queue_position: query::queue_position(state.db().read(), job).await?,
             polling_url: format!("{}/status", location(view.id)),
             job: view,
@@ -190,7 +195,7 @@ impl Analytics {
         body: JsonBody<BulkProfilesRequest>,
     ) -> Result<JobAnswer<BulkJob>, Problem> {
         let wait = rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(0);
-        let most = if caller.0.role.is_admin() { MAX_NAMES_OPERATOR } else { MAX_NAMES };
+        let most = if caller.0.user.role.is_admin() { MAX_NAMES_OPERATOR } else { MAX_NAMES };
         let (good, rejected) = sorted(&body.0.usernames);
         if good.len() + rejected.len() > most {
             let rule = format!("must be at most {most} different names");

@@ -1,11 +1,8 @@
 //! Failed jobs, for operators: what went wrong how often, and queueing it again.
 
-use std::collections::HashSet;
-
 use entity::job::dead::{self, After, Filter, Group};
 use entity::{DbErr, Time};
 use jobs::JobsError;
-use jobs::redrive::gap_ms;
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Query};
@@ -99,13 +96,13 @@ pub struct RedriveRequest {
 pub struct RedriveReport {
     /// Nothing was done.
     pub dry_run: bool,
-    /// Failed jobs the filters found, within the limit.
+    /// Failed jobs the filters found: those within the limit, and all that are superseded.
     pub matched: u64,
     /// There are more beyond the limit: ask again.
     pub more: bool,
     /// Queued again.
     pub queued: u64,
-    /// Left as they are, because an open job does the same work.
+    /// Left as they are, because an open job does the same work, or one that failed later would.
     pub skipped_superseded: u64,
     /// Left as they are, because they were no longer failed when their turn came.
     pub skipped_changed: u64,
@@ -113,7 +110,7 @@ pub struct RedriveReport {
     pub rate_per_second: u32,
     /// When the last of them is due, counted from the first.
     pub spread_ms: i64,
-    /// The first of those that matched, at most five.
+    /// The first of those that are queued, at most five.
     pub sample_ids: Vec<Uuid>,
 }
 
@@ -158,7 +155,7 @@ impl Dead {
     ) -> Result<Json<RedriveReport>, Problem> {
         let wanted = body.0;
         let what = ["POST", "redrive", &wanted.to_json_string()];
-        let key = idempotency::key(request.headers(), operator.0.id, &what)?;
+        let key = idempotency::key(request.headers(), operator.0.user.id, &what)?;
         let redrive = redrive(&wanted)?;
         if wanted.dry_run.unwrap_or(true) {
             return Ok(Json(would(&state, &redrive).await?));
@@ -173,8 +170,9 @@ impl Dead {
         {
             return Ok(Json(*report));
         }
-        let report = run(&state, &redrive, &operator.0.email).await?;
-        tracing::info!(operator = %operator.0.id, jobs = report.queued, "failed jobs queued again");
+        let report = run(&state, &redrive, &operator.0.user.email).await?;
+        let operator = operator.0.user.id;
+        tracing::info!(%operator, jobs = report.queued, "failed jobs queued again");
         if let Some(key) = &key {
             key.answered(&state, 200, &report).await?;
         }
@@ -268,36 +266,30 @@ pub async fn page(
     Ok(DeadPage { items, next })
 }
 
-async fn found(
-    state: &AppState,
-    redrive: &Redrive,
-) -> Result<(Vec<dead::Dead>, RedriveReport), DbErr> {
-    let limit = redrive.limit;
-    let mut found = dead::matching(state.db().read(), &redrive.filter, limit + 1).await?;
+async fn found(state: &AppState, redrive: &Redrive) -> Result<(Vec<Uuid>, RedriveReport), DbErr> {
+    let (db, limit) = (state.db().read(), redrive.limit);
+    let mut found = dead::matching(db, &redrive.filter, limit + 1).await?;
     let more = found.len() as u64 > limit;
     found.truncate(limit as usize);
-    let report = RedriveReport {
+    let superseded = dead::superseded(db, &redrive.filter).await?;
+    let mut report = RedriveReport {
         dry_run: true,
-        matched: found.len() as u64,
+        matched: found.len() as u64 + superseded,
         more,
-        queued: 0,
-        skipped_superseded: 0,
+        queued: found.len() as u64,
+        skipped_superseded: superseded,
         skipped_changed: 0,
         rate_per_second: redrive.rate_per_second,
         spread_ms: 0,
-        sample_ids: found.iter().take(SAMPLES as usize).map(|job| job.id).collect(),
+        sample_ids: found.iter().take(SAMPLES as usize).copied().collect(),
     };
+    report.spread_ms = spread_ms(&report);
     Ok((found, report))
 }
 
 /// What a redrive would do.
 pub async fn would(state: &AppState, redrive: &Redrive) -> Result<RedriveReport, DbErr> {
-    let (found, mut report) = found(state, redrive).await?;
-    let superseded: HashSet<Uuid> = dead::superseded(state.db().read(), &found).await?;
-    report.skipped_superseded = superseded.len() as u64;
-    report.queued = report.matched - report.skipped_superseded;
-    report.spread_ms = spread_ms(&report);
-    Ok(report)
+    Ok(found(state, redrive).await?.1)
 }
 
 /// Does it, in somebody's name.
@@ -306,19 +298,18 @@ pub async fn run(
     redrive: &Redrive,
     by: &str,
 ) -> Result<RedriveReport, JobsError> {
-    let (found, mut report) = found(state, redrive).await?;
-    let ids: Vec<Uuid> = found.into_iter().map(|job| job.id).collect();
+    let (ids, mut report) = found(state, redrive).await?;
     let done = state.jobs.redrive(&ids, report.rate_per_second, by).await?;
     report.dry_run = false;
     report.queued = done.queued;
-    report.skipped_superseded = done.superseded;
+    report.skipped_superseded += done.superseded;
     report.skipped_changed = done.changed;
     report.spread_ms = spread_ms(&report);
     Ok(report)
 }
 
 fn spread_ms(report: &RedriveReport) -> i64 {
-    (report.queued as i64 - 1).max(0) * gap_ms(report.rate_per_second)
+    dead::due_ms(report.queued.saturating_sub(1), report.rate_per_second)
 }
 
 fn cursor_of(group: &Group) -> String {

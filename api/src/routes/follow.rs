@@ -41,9 +41,13 @@ impl Follower {
         self.place.past(self.at).await;
     }
 
-    /// [`Self::changed`] until a deadline; false when it passed first.
+    /// [`Self::changed`] until a deadline; false when it passed, or the process stops, first.
     pub(crate) async fn changed_by(&mut self, deadline: Instant) -> bool {
-        tokio::time::timeout_at(deadline, self.changed()).await.is_ok()
+        let stop = self.state.stop.clone();
+        tokio::select! {
+            changed = tokio::time::timeout_at(deadline, self.changed()) => changed.is_ok(),
+            () = stop.cancelled() => false,
+        }
     }
 }
 

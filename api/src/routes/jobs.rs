@@ -139,12 +139,15 @@ impl JobRoutes {
             let deadline = Instant::now() + Duration::from_secs(wait);
             let mut follower = Follower::new(&state, caller.viewer(), id.0);
             let base = view.etag();
+            let mut waited = false;
             loop {
                 let seen = follower.read().await?.ok_or_else(|| unknown(id.0))?;
                 view = view::job_view(&state, &seen).await?;
-                if view.done || view.etag() != base || !follower.changed_by(deadline).await {
+                if waited || view.done || view.etag() != base {
                     break;
                 }
+                // What nobody is told of, like a new worker, shows after the wait.
+                waited = !follower.changed_by(deadline).await;
             }
         }
         let etag = view.etag();
@@ -201,7 +204,7 @@ impl JobRoutes {
     /// Stop a job
     ///
     /// Takes the caller off it; it ends when nobody is left. A waiting job ends at once, a running
-    /// one at its next safe point. An operator stops it for everybody.
+    /// one at its next safe point. An operator who did not ask for it stops it for everybody.
     #[oai(path = "/:id/cancel", method = "post", operation_id = "cancel_job")]
     async fn cancel(
         &self,
@@ -214,12 +217,11 @@ impl JobRoutes {
             let detail = format!("the job has {} already", before.job.state);
             return Err(Problem::conflict("job_finished", detail));
         }
-        // An operator who asked for the work as a user leaves like one, as long as others stay.
-        let leaver = if caller.0.role.is_admin() && before.job.user_id != Some(caller.id()) {
-            Leaver::Operator
-        } else {
-            Leaver::User(caller.id())
-        };
+        // An operator who asked for the work, or joined it, leaves like a user, repeats included.
+        let joined = !caller.0.user.role.is_admin()
+            || before.job.user_id == Some(caller.id())
+            || query::asked_for(state.db().read(), id.0, caller.id()).await?;
+        let leaver = if joined { Leaver::User(caller.id()) } else { Leaver::Operator };
         state.jobs.cancel(id.0, leaver).await?;
         let after = find(&state, &caller, id.0).await?;
         Ok(Json(view::job_view(&state, &after).await?))
@@ -242,11 +244,11 @@ impl JobRoutes {
     ) -> Result<JobAnswer<JobView>, Problem> {
         let before = find(&state, &caller, id.0).await?;
         // An operator retries for the owner, not for themselves.
-        let own = !caller.0.role.is_admin() || before.job.user_id == Some(caller.id());
+        let own = !caller.0.user.role.is_admin() || before.job.user_id == Some(caller.id());
         let watcher = own.then(|| caller.id());
         let id_text = id.0.to_string();
         let key = idempotency::key(request.headers(), caller.id(), &["POST", "retry", &id_text])?;
-        let work = Work::Again { id: id.0, watcher, by: caller.0.email.clone() };
+        let work = Work::Again { id: id.0, watcher, by: caller.0.user.email.clone() };
         submit::post(&state, &caller, work, key, 0).await
     }
 

@@ -53,7 +53,7 @@ impl Sight {
         let limit = state.fresh_for.as_millis() as i64;
         let age_ms = now.millis_since(profile.last_refreshed);
         let posts_stale = profile.posts_refreshed_at.is_none_or(|at| now.millis_since(at) >= limit);
-        let admin = caller.0.role.is_admin();
+        let admin = caller.0.user.role.is_admin();
         Ok(Self { stale: age_ms >= limit, profile, until, age_ms, posts_stale, admin })
     }
 

@@ -134,8 +134,8 @@ impl Queues {
         let reason = body.0.and_then(|body| body.reason).unwrap_or_default();
         let reason = rules::line("reason", &reason, 200)?;
         let db = state.db().write();
-        queue_control::pause(db, queue.as_str(), &operator.0.email, &reason).await?;
-        tracing::info!(queue = %queue, operator = %operator.0.id, "queue paused");
+        queue_control::pause(db, queue.as_str(), &operator.0.user.email, &reason).await?;
+        tracing::info!(queue = %queue, operator = %operator.0.user.id, "queue paused");
         state.jobs.watch().look();
         Ok(Json(one(&state, queue).await?))
     }
@@ -152,7 +152,7 @@ impl Queues {
     ) -> Result<Json<QueueView>, Problem> {
         let queue = known(&name.0)?;
         if queue_control::resume(state.db().write(), queue.as_str()).await? {
-            tracing::info!(queue = %queue, operator = %operator.0.id, "queue resumed");
+            tracing::info!(queue = %queue, operator = %operator.0.user.id, "queue resumed");
             state.jobs.watch().look();
         }
         Ok(Json(one(&state, queue).await?))

@@ -13,7 +13,7 @@ use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use uuid::Uuid;
 
-use super::events::{HEARTBEAT, LONGEST};
+use super::events::HEARTBEAT;
 use super::queues::QueueHead;
 use crate::identity::Operator;
 use crate::problem::Problem;
@@ -122,12 +122,12 @@ impl Workers {
     /// Workers and queues, as they change
     ///
     /// Server-sent events: at once, when something changes, and every 2 s. A comment comes every
-    /// 15 s; the stream ends after 30 minutes.
+    /// 15 s; the stream ends with the access it was opened with: after 30 minutes at most.
     #[oai(path = "/workers/live-stream", method = "get", operation_id = "get_workers_live_stream")]
     async fn live_stream(
         &self,
         state: Data<&AppState>,
-        _operator: Operator,
+        operator: Operator,
     ) -> Result<LiveStream, Problem> {
         let samples = state.live.listen(&state);
         let samples = stream::unfold(samples, |mut samples| async move {
@@ -139,7 +139,7 @@ impl Workers {
                 }
             }
         });
-        let samples = samples.take_until(tokio::time::sleep(LONGEST)).boxed();
+        let samples = samples.take_until(operator.0.over(state.0.clone())).boxed();
         let events =
             EventStream::new(samples).keep_alive(HEARTBEAT).to_event(|sample| event(&sample));
         Ok(LiveStream::Stream(events))

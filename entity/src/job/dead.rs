@@ -1,7 +1,5 @@
 //! Failed jobs, for operators: which failures there are, and queueing their jobs again.
 
-use std::collections::HashSet;
-
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, TransactionTrait};
 
@@ -137,24 +135,46 @@ pub struct Filter {
     pub ids: Option<Vec<Uuid>>,
 }
 
-/// A failed job that a filter found.
-#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
-pub struct Dead {
-    /// The job.
-    pub id: Uuid,
-    /// Its kind.
-    pub kind: String,
-    /// Unique among the unfinished jobs of the kind.
-    pub key: Option<String>,
+#[derive(FromQueryResult)]
+struct Id {
+    id: Uuid,
 }
 
-/// The failed jobs a filter finds, the one that failed first first.
+/// Those of [`found`] that can be queued again now.
+const FREE: &str = "place = 1 AND (key IS NULL OR NOT EXISTS (SELECT 1 FROM jobs o \
+    WHERE o.kind = found.kind AND o.key = found.key \
+      AND o.state IN ('queued', 'running', 'retrying')))";
+
+/// The failed jobs a filter finds and that can be queued again now, the one that failed first
+/// first. Of those that do the same work only the one that failed last is among them, and none
+/// while an open job does it.
 pub async fn matching<C: ConnectionTrait>(
     db: &C,
     filter: &Filter,
     limit: u64,
-) -> Result<Vec<Dead>, DbErr> {
-    let mut text = "SELECT id, kind, key FROM jobs WHERE state = 'failed'".to_owned();
+) -> Result<Vec<Uuid>, DbErr> {
+    let (found, mut args) = found(filter);
+    args.push((limit as i64).into());
+    let text = format!("SELECT id {found} WHERE {FREE} ORDER BY finished_at, id LIMIT ?");
+    let rows: Vec<Id> = sql::all(db, &text, args).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// How many failed jobs a filter finds that [`matching`] leaves out.
+pub async fn superseded<C: ConnectionTrait>(db: &C, filter: &Filter) -> Result<u64, DbErr> {
+    let (found, args) = found(filter);
+    let text = format!("SELECT count(*) AS n {found} WHERE NOT ({FREE})");
+    let count: Option<Count> = sql::one(db, &text, args).await?;
+    Ok(count.map_or(0, |count| count.n as u64))
+}
+
+/// The failed jobs a filter finds; their place is 1 unless one with the same key failed later.
+fn found(filter: &Filter) -> (String, Vec<Arg>) {
+    let mut text =
+        "FROM (SELECT id, kind, key, finished_at, row_number() OVER (PARTITION BY kind, \
+         key, CASE WHEN key IS NULL THEN id END ORDER BY finished_at DESC, id DESC) AS place \
+         FROM jobs WHERE state = 'failed'"
+            .to_owned();
     let mut args: Vec<Arg> = vec![];
     let mut also = |condition: &str, arg: Arg| {
         text.push_str(" AND ");
@@ -179,37 +199,8 @@ pub async fn matching<C: ConnectionTrait>(
     if let Some(ids) = &filter.ids {
         also("id IN {list}", list(ids));
     }
-    text.push_str(" ORDER BY finished_at, id LIMIT ?");
-    args.push((limit as i64).into());
-    sql::all(db, &text, args).await
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: Uuid,
-}
-
-/// Those of the jobs that could not be queued again now, because an open job holds their key or
-/// because one before them in the list would.
-pub async fn superseded<C: ConnectionTrait>(db: &C, jobs: &[Dead]) -> Result<HashSet<Uuid>, DbErr> {
-    let ids: Vec<Uuid> = jobs.iter().map(|job| job.id).collect();
-    let held: Vec<Id> = sql::all(
-        db,
-        "SELECT j.id AS id FROM jobs j WHERE j.id IN {list} AND EXISTS (SELECT 1 FROM jobs o \
-         WHERE o.kind = j.kind AND o.key = j.key \
-           AND o.state IN ('queued', 'running', 'retrying'))",
-        args![list(&ids)],
-    )
-    .await?;
-    let mut superseded: HashSet<Uuid> = held.into_iter().map(|row| row.id).collect();
-    let mut keys = HashSet::new();
-    for job in jobs {
-        let first = job.key.as_ref().is_none_or(|key| keys.insert((&job.kind, key)));
-        if !first {
-            superseded.insert(job.id);
-        }
-    }
-    Ok(superseded)
+    text.push_str(") AS found");
+    (text, args)
 }
 
 /// What a batch of a redrive came to.
@@ -223,21 +214,26 @@ pub struct Redriven {
     pub changed: u64,
 }
 
-/// Queues failed jobs again, each whole or not at all. The n-th that is queued is due
-/// `n * gap_ms` after `first_ms`.
+/// When the n-th job of a redrive is due, counted from the first, in milliseconds.
+pub fn due_ms(n: u64, per_second: u32) -> i64 {
+    (n * 1_000 / u64::from(per_second.max(1))) as i64
+}
+
+/// Queues failed jobs again, each whole or not at all, `per_second` of them due in each second;
+/// so many were queued before them.
 pub async fn redrive(
     tx: &Tx,
     ids: &[Uuid],
     by: &str,
-    first_ms: i64,
-    gap_ms: i64,
+    before: u64,
+    per_second: u32,
 ) -> Result<Redriven, DbErr> {
     let mut done = Redriven::default();
     for id in ids {
         let how = Again {
             from: &[JobState::Failed],
             user: None,
-            delay_ms: first_ms + done.queued.len() as i64 * gap_ms,
+            delay_ms: due_ms(before + done.queued.len() as u64, per_second),
             event: EventKind::Redriven,
             by,
         };

@@ -273,9 +273,20 @@ pub async fn queue_position<C: ConnectionTrait>(db: &C, job: &Model) -> Result<O
     Ok(count.map(|count| count.n + 1).filter(|n| *n <= MAX_POSITION))
 }
 
+/// Whether the user asked for the job or joined it, even if they have left since.
+pub async fn asked_for<C: ConnectionTrait>(db: &C, job: Uuid, user: Uuid) -> Result<bool, DbErr> {
+    let count: Option<Count> = sql::one(
+        db,
+        "SELECT count(*) AS n FROM job_watchers WHERE job_id = ? AND user_id = ?",
+        args![job, user],
+    )
+    .await?;
+    Ok(count.is_some_and(|count| count.n > 0))
+}
+
 #[derive(FromQueryResult)]
 struct Span {
-    asked: Time,
+    due: Time,
     started: Time,
     ended: Time,
 }
@@ -285,7 +296,7 @@ struct Span {
 pub struct Means {
     /// From start to end.
     pub run: i64,
-    /// From being asked for to the end, the wait included.
+    /// From being due for the last time to the end, the wait included.
     pub whole: i64,
 }
 
@@ -296,7 +307,7 @@ pub async fn mean_durations<C: ConnectionTrait>(
 ) -> Result<Option<Means>, DbErr> {
     let spans: Vec<Span> = sql::all(
         db,
-        "SELECT created_at AS asked, started_at AS started, finished_at AS ended \
+        "SELECT run_at AS due, started_at AS started, finished_at AS ended \
          FROM jobs WHERE kind = ? \
          AND state = 'succeeded' AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT 50",
         args![kind],
@@ -307,7 +318,7 @@ pub async fn mean_durations<C: ConnectionTrait>(
         sum / spans.len() as i64
     };
     Ok((spans.len() >= 5)
-        .then(|| Means { run: mean(|span| span.started), whole: mean(|span| span.asked) }))
+        .then(|| Means { run: mean(|span| span.started), whole: mean(|span| span.due) }))
 }
 
 /// Whether a live worker that takes new work knows the kind.
@@ -315,7 +326,7 @@ pub async fn kind_has_worker<C: ConnectionTrait>(db: &C, kind: &str) -> Result<b
     let count: Option<Count> = sql::one(
         db,
         "SELECT count(*) AS n FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
-         WHERE k.kind = ? AND w.lease_until > {now} AND NOT w.draining",
+         WHERE k.kind = ? AND w.lease_until > (SELECT {now}) AND NOT w.draining",
         args![kind],
     )
     .await?;

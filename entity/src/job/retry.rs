@@ -1,7 +1,7 @@
 //! Retry by a person: a failed or cancelled job starts over under the same id.
 
-use sea_orm::DbErr;
 use sea_orm::prelude::Uuid;
+use sea_orm::{DbErr, FromQueryResult};
 
 use super::{JobState, Model};
 use crate::db::{Tx, is_unique_violation};
@@ -27,7 +27,7 @@ pub enum Retried {
 pub(super) struct Again<'a> {
     /// Only from one of these states.
     pub from: &'a [JobState],
-    /// Who watches it from now on; its owner when nobody is named.
+    /// Who watches it from now on; when nobody is named and nobody waits for it, its owner.
     pub user: Option<Uuid>,
     /// Not before so many milliseconds.
     pub delay_ms: i64,
@@ -39,7 +39,7 @@ pub(super) struct Again<'a> {
 
 /// Queues a failed or cancelled job again: attempts, losses, calls and progress start over,
 /// `run` does not (it is the fence). `user` becomes a watcher again;
-/// without one (an operator retries) its owner does.
+/// without one (an operator retries) those who still wait for it go on waiting, or its owner does.
 pub async fn retry(tx: &Tx, id: Uuid, user: Option<Uuid>, by: &str) -> Result<Retried, DbErr> {
     let from = &[JobState::Failed, JobState::Cancelled];
     again(tx, id, &Again { from, user, delay_ms: 0, event: EventKind::Retried, by }).await
@@ -73,8 +73,13 @@ pub(super) async fn again(tx: &Tx, id: Uuid, how: &Again<'_>) -> Result<Retried,
             .await?;
             // Children of its earlier life are not this one's.
             job_watcher::forget_children(tx, id).await?;
-            // An operator does not become one who waits: the work is for its owner.
-            job_watcher::add(tx, &[(id, how.user.or(job.user_id), None)]).await?;
+            // An operator does not become one who waits: the work is for those who still do, and
+            // for its owner when all have left.
+            let user = match how.user {
+                None if !is_waited_for(tx, id).await? => job.user_id,
+                user => user,
+            };
+            job_watcher::add(tx, &[(id, user, None)]).await?;
             Ok(Retried::Queued(Box::new(job)))
         }
         Ok(None) => match super::query::by_id(tx, id).await? {
@@ -84,4 +89,22 @@ pub(super) async fn again(tx: &Tx, id: Uuid, how: &Again<'_>) -> Result<Retried,
         Err(error) if is_unique_violation(&error) => Ok(Retried::KeyTaken),
         Err(error) => Err(error),
     }
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    n: i64,
+}
+
+/// Whether a user, or a parent that has not ended, waits for the job.
+async fn is_waited_for(tx: &Tx, id: Uuid) -> Result<bool, DbErr> {
+    let count: Option<Count> = sql::one(
+        tx,
+        "SELECT count(*) AS n FROM job_watchers w LEFT JOIN jobs p ON p.id = w.parent_id \
+         WHERE w.job_id = ? AND w.left_at IS NULL \
+           AND (w.parent_id IS NULL OR p.state IN ('queued', 'running', 'retrying'))",
+        args![id],
+    )
+    .await?;
+    Ok(count.is_some_and(|count| count.n > 0))
 }

@@ -58,3 +58,20 @@ async fn a_repeated_request_does_not_reach_the_job_of_another_user() {
     dana.get(&job(his, "")).await.expect_problem(404, "job_not_found");
     system.end_with_open_jobs().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_joined_leaves_and_one_who_did_not_stops_the_job() {
+    let system = System::builder().workers(0).start().await;
+    let dana = system.as_user("dana").await;
+    let admin = system.as_user("admin").await;
+    let id = submit(&dana, "demo_travel").await;
+    assert_eq!(submit(&admin, "demo_travel").await, id);
+    // A repeat, as after a lost answer, does no more than the first.
+    for _ in 0..2 {
+        admin.post(&job(id, "/cancel")).await.expect(200);
+        assert_eq!(dana.get(&job(id, "")).await.expect(200).json["state"], "queued");
+    }
+    system.as_user("admin2").await.post(&job(id, "/cancel")).await.expect(200);
+    assert_eq!(dana.get(&job(id, "")).await.expect(200).json["state"], "cancelled");
+    system.end().await;
+}

@@ -1,9 +1,12 @@
 //! Asking for analytics, of one creator or of many.
 
+use entity::sql;
+use jobs::Options;
+use jobs::kinds::profile_fetch::ProfileFetch;
 use serde_json::{Value, json};
 use tests::System;
 
-use crate::common::{check_refusal, id_of, job, posts, profile, submit};
+use crate::common::{HOUR, check_refusal, id_of, job, posts, profile, submit};
 
 const BULK: &str = "/api/v1/analytics/bulk/profiles";
 
@@ -156,4 +159,28 @@ async fn too_many_names_and_names_that_are_none_are_refused() {
     let view = admin.get(&job(id_of(&many), "")).await.expect(200).json;
     assert_eq!(view["children"]["total"], 16);
     system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_is_measured_from_when_jobs_were_due_and_never_invented() {
+    let mut system = System::start().await;
+    let dana = system.as_user("dana").await;
+    for n in 0..5 {
+        let job = ProfileFetch::of(format!("name{n}").parse().unwrap());
+        let id = system.jobs.submit(&job, &Options::default()).await.unwrap().id;
+        assert_eq!(system.finish(id).await.state.as_str(), "succeeded");
+    }
+    // As jobs of long ago that were queued again.
+    let old = "UPDATE jobs SET created_at = {created_at-?}";
+    sql::execute(system.db().write(), old, entity::args![86_400_000_i64]).await.unwrap();
+    system.stop_worker().await;
+    let estimate = || async {
+        let answer = dana.post(&analyze("profile", "demo_travel")).await.expect(202);
+        answer.json["estimated_completion_seconds"].clone()
+    };
+    let soon = estimate().await;
+    assert!((1..HOUR.as_secs()).contains(&soon.as_u64().unwrap()), "{soon}");
+    system.advance(HOUR).await;
+    assert_eq!(estimate().await, Value::Null, "it takes longer than was measured");
+    system.end_with_open_jobs().await;
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use entity::{args, job_event, sql};
+use farm::demo::Scripted;
 use jobs::kinds::noop::{Noop, NoopFail};
 use serde_json::{Value, json};
 use tests::{Client, System};
 use uuid::Uuid;
 
-use crate::common::{HOUR, check_refusal, fetched, id_of, job, noop};
+use crate::common::{HOUR, check_refusal, fetched, http, id_of, job, noop};
 
 const DEAD: &str = "/api/v1/jobs/dead";
 const REDRIVE: &str = "/api/v1/jobs/dead/redrive";
@@ -173,17 +174,97 @@ async fn jobs_whose_work_an_open_job_does_are_skipped_and_the_others_go_on() {
         (free[1], "queued"),
         (held[0], "failed"),
         (held[1], "failed"),
-        (twice[0], "queued"),
-        (twice[1], "failed"),
+        (twice[0], "failed"),
+        (twice[1], "queued"),
         (holder, "queued"),
     ] {
         assert_eq!(state(id).await, expected, "{id}");
     }
     // Nothing of a skipped one is left half done.
     assert!(job_event::of(system.db().read(), held[0]).await.unwrap().is_empty());
-    mend(&system, &[free[0], free[1], twice[0]]).await;
+    mend(&system, &[free[0], free[1], twice[1]]).await;
     system.add_worker().await;
     system.drain().await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_gets_past_those_that_are_superseded() {
+    let mut system = System::start().await;
+    let admin = system.as_user("admin").await;
+    let same = failed(&system, Some("same"), 4).await;
+    let free = failed(&system, None, 2).await;
+    mend(&system, &[same[3], free[0], free[1]]).await;
+    system.stop_worker().await;
+    for (id, more) in [(same[3], true), (free[0], true), (free[1], false)] {
+        for dry_run in [true, false] {
+            let body = json!({ "kind": "noop", "limit": 1, "dry_run": dry_run });
+            let report = redrive(&admin, body).await;
+            assert_eq!((&report["queued"], &report["more"]), (&json!(1), &json!(more)), "{report}");
+            assert_eq!((&report["matched"], &report["skipped_superseded"]), (&json!(4), &json!(3)));
+            assert_eq!(report["sample_ids"], json!([id]));
+        }
+        assert_eq!(system.job(id).await.state.as_str(), "queued");
+    }
+    system.add_worker().await;
+    system.drain().await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_does_not_come_back_with_a_redrive() {
+    let mut system = System::builder().workers(0).start().await;
+    let dana = system.as_user("dana").await;
+    let emil = system.as_user("emil").await;
+    let admin = system.as_user("admin").await;
+    let fail = Some(NoopFail::Fatal);
+    let what = Noop { fail, key: Some("shared".to_owned()), ..Noop::default() };
+    let id = noop(&system, "dana", &what).await;
+    assert_eq!(noop(&system, "emil", &what).await, id);
+    let retry = job(id, "/retry");
+    dana.post(&job(id, "/cancel")).await.expect(200);
+    for act in [REDRIVE, &retry] {
+        system.add_worker().await;
+        assert_eq!(system.finish(id).await.state.as_str(), "failed", "it went on for emil");
+        system.stop_worker().await;
+        if act == REDRIVE {
+            redrive(&admin, json!({ "kind": "noop", "dry_run": false })).await;
+        } else {
+            admin.post(act).await.expect(202);
+        }
+        assert_eq!(dana.get(&job(id, "")).await.expect(200).json["state"], "cancelled", "{act}");
+        assert_eq!(emil.get(&job(id, "")).await.expect(200).json["state"], "queued", "{act}");
+    }
+    // When all have left it is the owner's.
+    emil.post(&job(id, "/cancel")).await.expect(200);
+    admin.post(&retry).await.expect(202);
+    assert_eq!(dana.get(&job(id, "")).await.expect(200).json["state"], "queued");
+    assert_eq!(emil.get(&job(id, "")).await.expect(200).json["state"], "cancelled");
+    dana.post(&job(id, "/cancel")).await.expect(200);
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_queued_again_for_its_parent() {
+    let system = System::start().await;
+    let dana = system.as_user("dana").await;
+    let admin = system.as_user("admin").await;
+    system.demo.script("one", vec![http(401, &json!({})), Scripted::Hang]);
+    system.demo.script("two", vec![Scripted::Hang]);
+    let names = json!({ "usernames": ["one", "two"] });
+    let bulk = dana.post_json("/api/v1/analytics/bulk/profiles", names).await.expect(202);
+    let failed = "SELECT count(*) AS n FROM jobs WHERE state = 'failed'";
+    tests::eventually("a child has failed", || async {
+        (system.count(failed).await == 1).then_some(())
+    })
+    .await;
+    let report = redrive(&admin, json!({ "kind": "profile_fetch", "dry_run": false })).await;
+    assert_eq!(report["queued"], 1);
+    let list = dana.get("/api/v1/jobs").await.expect(200).json;
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "she asked for one job: {list}");
+    dana.post(&job(id_of(&bulk.json), "/cancel")).await.expect(200);
+    system.drain().await;
+    assert_eq!(ids_in(&system, "cancelled").await, 3, "nobody is left for the child");
     system.end().await;
 }
 
@@ -251,9 +332,9 @@ async fn many_batches_under_one_key_are_done_once() {
     system.jobs.submit_many(&vec![new; 250]).await.unwrap();
     system.drain().await;
     system.stop_worker().await;
-    let body = json!({ "kind": "noop", "dry_run": false, "limit": 1000, "rate_per_second": 100 });
+    let body = json!({ "kind": "noop", "dry_run": false, "limit": 1000, "rate_per_second": 600 });
     let first = redrive(&admin, body.clone()).await;
-    assert_eq!((&first["queued"], &first["spread_ms"]), (&json!(250), &json!(2_490)));
+    assert_eq!((&first["queued"], &first["spread_ms"]), (&json!(250), &json!(415)));
     let spread = "SELECT count(DISTINCT run_at) AS n FROM jobs WHERE state = 'queued'";
     assert!(system.count(spread).await >= 200, "spread over all batches");
     system.add_worker().await;

@@ -3,15 +3,16 @@
 use std::time::{Duration, Instant};
 
 use entity::job::progress::{self, Progress};
-use entity::job_watcher;
+use entity::{args, job_watcher, sql};
 use farm::demo::Scripted;
+use futures_util::future::join_all;
 use jobs::kinds::noop::Noop;
 use jobs::submit::{Options, new_job};
 use serde_json::{Value, json};
 use tests::System;
 use uuid::Uuid;
 
-use crate::common::{Stream, check_refusal, fetched, id_of, job, noop, submit};
+use crate::common::{Stream, check_refusal, fetched, id_of, job, noop, submit, token};
 
 fn events(id: Uuid) -> String {
     job(id, "/events")
@@ -71,6 +72,8 @@ async fn who_comes_back_is_told_what_is_new() {
     let missed = Stream::open(&back, &events(id)).await.next().await.unwrap();
     assert!(missed.data["version"].as_i64() > old.data["version"].as_i64());
     let mut quiet = Stream::open(&dana.with("last-event-id", &missed.id), &events(id)).await;
+    // Why it waits may have changed under the same version.
+    assert_eq!(quiet.next().await.unwrap().data, missed.data);
     // Longer than the look that covers lost signals.
     quiet.silent_for(Duration::from_millis(2_500)).await;
     for strange in ["", "x", "-1", "99999999999999999999999", "1; DROP TABLE jobs"] {
@@ -195,5 +198,57 @@ async fn a_comment_comes_when_nothing_else_does() {
     assert_eq!(stream.block().await.as_deref(), Some(":"));
     let after = opened.elapsed();
     assert!(after > Duration::from_secs(14) && after < Duration::from_secs(20), "{after:?}");
+    system.end_with_open_jobs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_token_it_was_opened_with() {
+    let system = System::builder().workers(0).start().await;
+    let id = submit(&system.as_user("dana").await, "demo_travel").await;
+    // Let in, though it has just run out: clocks differ by a few seconds.
+    let ending = |token: String| system.api().with("authorization", &format!("Bearer {token}"));
+    let dana = ending(token(&system, "dana", 0).await);
+    let admin = ending(token(&system, "admin", 0).await);
+    let opened = Instant::now();
+    let mut hers = Stream::open(&dana, &events(id)).await;
+    let mut live = Stream::open(&admin, "/api/v1/workers/live-stream").await;
+    assert_eq!(hers.next().await.unwrap().word, "queued");
+    assert!(hers.rest().await.is_empty());
+    live.rest().await;
+    assert!(opened.elapsed() < Duration::from_secs(10), "{:?}", opened.elapsed());
+    assert_eq!(system.jobs.watch().waited_for(), 0);
+    system.end_with_open_jobs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_no_longer_look_is_not_told_more() {
+    let system = System::builder().workers(0).start().await;
+    let live = "/api/v1/workers/live-stream";
+    let mut ends = vec![];
+    for (user, change) in [
+        ("dana", "status = 'suspended'"),
+        ("admin1", "status = 'suspended'"),
+        ("admin2", "role = 'user'"),
+    ] {
+        let client = system.as_user(user).await;
+        let id = noop(&system, user, &Noop::default()).await;
+        let mut stream = Stream::open(&client, &events(id)).await;
+        stream.next().await.unwrap();
+        ends.push(stream);
+        if user != "dana" {
+            ends.push(Stream::open(&client, live).await);
+        }
+        let update = format!("UPDATE users SET {change} WHERE id = ?");
+        let who = system.user(user).await.id;
+        sql::execute(system.db().write(), &update, args![who]).await.unwrap();
+    }
+    let emil = system.as_user("emil").await;
+    let mut stays =
+        Stream::open(&emil, &events(noop(&system, "emil", &Noop::default()).await)).await;
+    stays.next().await.unwrap();
+    let changed = Instant::now();
+    join_all(ends.iter_mut().map(Stream::rest)).await;
+    assert!(changed.elapsed() < Duration::from_secs(25), "{:?}", changed.elapsed());
+    stays.silent_for(Duration::from_millis(100)).await;
     system.end_with_open_jobs().await;
 }

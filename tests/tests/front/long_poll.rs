@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use entity::worker::{self, NewWorker};
 use tests::{Answer, Client, System};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::common::{fetched, id_of, job, submit};
 
@@ -118,5 +120,31 @@ async fn who_stops_waiting_leaves_nothing_behind() {
         (system.jobs.watch().waited_for() == 0).then_some(())
     })
     .await;
+    system.end_with_open_jobs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_is_told_of_shows_at_the_end_of_the_wait() {
+    let system = System::builder().workers(0).start().await;
+    let dana = system.as_user("dana").await;
+    let id = submit(&dana, "demo_travel").await;
+    let before = dana.get(&job(id, "")).await;
+    let tag = before.header("etag").unwrap().to_owned();
+    let asked = dana.with("if-none-match", &tag).with("prefer", "wait=3");
+    let poll = poll(&system, asked, job(id, "")).await;
+    let tx = system.db().begin().await.unwrap();
+    let new = NewWorker {
+        id: Uuid::now_v7(),
+        host: "new:7",
+        version: "0.1.0",
+        kinds: &["profile_fetch"],
+        slots: 2,
+        lease_ms: 60_000,
+    };
+    worker::register(&tx, &new).await.unwrap();
+    tx.commit().await.unwrap();
+    let answer = poll.await.unwrap().0.expect(200);
+    assert_ne!(answer.json["waiting_reason"], before.json["waiting_reason"]);
+    assert_ne!(answer.header("etag"), Some(tag.as_str()));
     system.end_with_open_jobs().await;
 }

@@ -23,3 +23,4 @@ mod race;
 mod recorded;
 mod renames;
 mod repeats;
+mod stop;
