@@ -7,28 +7,20 @@
 //! The keys of a queue share a hash tag. Nothing is kept per finished job.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use apalis_redis::{Client, ConnectionManager};
 use async_trait::async_trait;
 use entity::enums::{Priority, Queue};
 use futures_util::StreamExt;
-use redis::aio::ConnectionManagerConfig;
-use redis::{FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation};
+use redis::{RedisError, RedisResult, Script};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::{PATIENCE, Redis};
 use crate::ticket::{LANE_CAPACITY, Lane, Signal, TicketQueue};
 
-/// How long a command may take before its answer is given up: longer than a fork for a snapshot or
-/// a slow disk lasts.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
-/// How long somebody who must not be held up waits for Redis.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// After a failure nobody who must not be held up tries again for so long.
-const REST: Duration = Duration::from_secs(1);
 /// Pause between attempts to subscribe.
 const RESUBSCRIBE: Duration = Duration::from_millis(250);
 /// How often the subscription is asked whether it is alive, and how long it may take to say so.
@@ -82,127 +74,6 @@ return taken",
     )
 });
 
-/// The Redis of a cluster could not be used as configured.
-#[derive(Debug, thiserror::Error)]
-#[error("REDIS_URL cannot be used: {0}")]
-pub struct BadRedisUrl(String);
-
-/// A connection that comes back by itself, shared by everything in the process that asks Redis.
-#[derive(Clone)]
-pub struct Redis(Arc<Inner>);
-
-struct Inner {
-    client: Client,
-    prefix: String,
-    /// Replaced when Redis was away: whoever still waits on the old one cannot hold up others.
-    manager: RwLock<ConnectionManager>,
-    /// After a failure nobody impatient asks before then.
-    rest_until: Mutex<Option<Instant>>,
-}
-
-impl std::fmt::Debug for Redis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redis").field("prefix", &self.0.prefix).finish_non_exhaustive()
-    }
-}
-
-impl Redis {
-    /// Prepares the connection; the server may come later. Needs a running tokio runtime.
-    ///
-    /// # Errors
-    /// When the URL is none of Redis.
-    pub fn new(url: &str, prefix: &str) -> Result<Self, BadRedisUrl> {
-        // Errors of the driver may quote the URL, and the URL may hold a password.
-        let bad = |error: RedisError| BadRedisUrl(error.category().to_owned());
-        let client = Client::open(url).map_err(bad)?;
-        let manager = RwLock::new(manager(&client).map_err(bad)?);
-        let prefix = prefix.to_owned();
-        Ok(Self(Arc::new(Inner { client, prefix, manager, rest_until: Mutex::default() })))
-    }
-
-    /// Key or channel of a name.
-    pub(crate) fn name(&self, name: &str) -> String {
-        format!("{}:{name}", self.0.prefix)
-    }
-
-    fn connection(&self) -> ConnectionManager {
-        self.0.manager.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Asks for somebody who can wait. A connection that broke is noticed by the first to use it;
-    /// the second try is on the next one.
-    async fn ask<T, F>(&self, asked: impl Fn(ConnectionManager) -> F) -> RedisResult<T>
-    where
-        F: Future<Output = RedisResult<T>>,
-    {
-        match asked(self.connection()).await {
-            Err(error) if error.is_io_error() && !error.is_timeout() => {
-                asked(self.connection()).await
-            }
-            answer => answer,
-        }
-    }
-
-    /// Asks for somebody who must not be held up: `None` at once while Redis is known to be away,
-    /// or after a second without an answer.
-    async fn ask_soon<T, F>(&self, asked: impl Fn(ConnectionManager) -> F) -> Option<T>
-    where
-        F: Future<Output = RedisResult<T>>,
-    {
-        let resting = *self.rest();
-        if resting.is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        match tokio::time::timeout(PATIENCE, self.ask(asked)).await {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => tracing::warn!(error = %error.category(), "Redis refused"),
-            Err(_) => tracing::warn!("Redis does not answer"),
-        }
-        // Unless it was found to be back while we waited.
-        if *self.rest() == resting {
-            self.connect_anew();
-            *self.rest() = Some(Instant::now() + REST);
-        }
-        None
-    }
-
-    /// Runs a script for somebody who must not be held up.
-    pub(crate) async fn run_soon<T: FromRedisValue>(
-        &self,
-        script: &ScriptInvocation<'_>,
-    ) -> Option<T> {
-        self.ask_soon(async |mut connection| script.invoke_async(&mut connection).await).await
-    }
-
-    fn rest(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.0.rest_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next to ask connects anew: a connection may be open and of no use (nobody at the other
-    /// end, a server that became a replica).
-    fn connect_anew(&self) {
-        if let Ok(fresh) = manager(&self.0.client) {
-            *self.0.manager.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        }
-    }
-
-    /// It was away and is back: everybody asks anew.
-    fn is_back(&self) {
-        self.connect_anew();
-        *self.rest() = None;
-    }
-}
-
-fn manager(client: &Client) -> RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_min_delay(Duration::from_millis(50))
-        .set_max_delay(Duration::from_millis(250))
-        .set_number_of_retries(2);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
-}
-
 /// The ticket queue of one process in a cluster.
 #[derive(Debug)]
 pub struct RedisTickets {
@@ -234,7 +105,7 @@ impl RedisTickets {
 
     fn lane(&self, lane: Lane) -> String {
         // One hash tag per queue: the script over its lanes stays possible on Redis Cluster.
-        format!("{{{}:{}}}:{}", self.redis.0.prefix, lane.queue, lane.priority.as_str())
+        format!("{{{}:{}}}:{}", self.redis.prefix(), lane.queue, lane.priority.as_str())
     }
 }
 
@@ -376,7 +247,7 @@ async fn subscribed(
     signals: &broadcast::Sender<Signal>,
     away: &mut bool,
 ) -> RedisResult<()> {
-    let connecting = tokio::time::timeout(PATIENCE, redis.0.client.get_async_pubsub());
+    let connecting = tokio::time::timeout(PATIENCE, redis.client().get_async_pubsub());
     let timed_out = |_| RedisError::from((redis::ErrorKind::Io, "no answer"));
     let (mut sink, mut stream) = connecting.await.map_err(timed_out)??.split();
     let channels = ["wake", "low", "changed", "stop"].map(|name| redis.name(name));
@@ -397,7 +268,7 @@ async fn subscribed(
             message = stream.next() => {
                 let Some(message) = message else { return Ok(()) };
                 let channel = message.get_channel_name();
-                let name = channel.strip_prefix(&redis.0.prefix).unwrap_or(channel);
+                let name = channel.strip_prefix(redis.prefix()).unwrap_or(channel);
                 let payload = message.get_payload_bytes();
                 let queue = || std::str::from_utf8(payload).ok().and_then(|word| word.parse().ok());
                 let ids = || payload.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok());
