@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jobs::Jobs;
 use jobs::kinds::profile_fetch::FRESH_FOR;
-use jobs::process::{End, Env, Failure, Settings, drained, until_stopped};
+use jobs::process::{End, Env, Failure, Settings, drained, spawn_part, until_stopped};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Endpoint, Response, Server};
 use tokio::task::JoinHandle;
@@ -37,7 +37,7 @@ pub async fn run(env: Env, settings: Settings) -> Result<End, Failure> {
     let front = FrontDoor::open(&settings, &api, jobs).await?;
     // Whoever starts replicas reads where this one is.
     println!("api listens on http://{}", front.addr);
-    let end = until_stopped(std::future::pending()).await?;
+    let end = until_stopped(front.gone.cancelled()).await?;
     drained(front.close()).await?;
     Ok(end)
 }
@@ -47,6 +47,8 @@ pub async fn run(env: Env, settings: Settings) -> Result<End, Failure> {
 pub struct FrontDoor {
     /// Where it answers.
     pub addr: SocketAddr,
+    /// Fires when it does not answer any more.
+    pub gone: CancellationToken,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -70,8 +72,8 @@ impl FrontDoor {
         let cors = Cors { origins: api.cors_origins.clone() };
         let state = AppState::new(jobs, issuer, cors, FRESH_FOR);
         let stop = state.stop.clone();
-        let server = serve(acceptor, crate::app(state), stop.clone());
-        Ok(Self { addr: addr.unwrap_or(api.http_addr), stop, server })
+        let (server, gone) = spawn_part(serve(acceptor, crate::app(state), stop.clone()));
+        Ok(Self { addr: addr.unwrap_or(api.http_addr), gone, stop, server })
     }
 
     /// Takes no more requests; streams end, and those who wait are answered.
@@ -88,21 +90,19 @@ impl FrontDoor {
     }
 }
 
-fn serve<A>(
+async fn serve<A>(
     acceptor: A,
     app: impl Endpoint<Output = Response> + 'static,
     stop: CancellationToken,
-) -> JoinHandle<std::io::Result<()>>
+) -> std::io::Result<()>
 where
     A: Acceptor + 'static,
 {
-    tokio::spawn(async move {
-        let stopped = async move { stop.cancelled().await };
-        Server::new_with_acceptor(acceptor)
-            .name("farm")
-            // Longer than any request waits.
-            .idle_timeout(Duration::from_secs(75))
-            .run_with_graceful_shutdown(app, stopped, Some(HTTP_GRACE))
-            .await
-    })
+    let stopped = async move { stop.cancelled().await };
+    Server::new_with_acceptor(acceptor)
+        .name("farm")
+        // Longer than any request waits.
+        .idle_timeout(Duration::from_secs(75))
+        .run_with_graceful_shutdown(app, stopped, Some(HTTP_GRACE))
+        .await
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use api::process::FrontDoor;
 use entity::Db;
 use jobs::Jobs;
-use jobs::process::{Failure, Settings as Common};
+use jobs::process::{Failure, Settings as Common, spawn_part};
 use migration::{Migrator, MigratorTrait};
 use scheduler::{Scheduler, UpkeepConfig};
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ pub struct Machine {
     stop: CancellationToken,
     front: FrontDoor,
     scheduler: JoinHandle<()>,
+    /// Fires when there is no scheduler any more.
+    gone: CancellationToken,
 }
 
 /// Opens the database, with its folder, and brings its tables up to date.
@@ -105,14 +107,18 @@ impl Machine {
         let stop = CancellationToken::new();
         let scheduler = Scheduler::new(jobs.clone(), UpkeepConfig::default())
             .map_err(Failure::during("the schedule"))?;
-        let scheduler = tokio::spawn(scheduler.run_until(stop.clone()));
-        Ok(Self { jobs, http: front.addr, demo, engines, stop, front, scheduler })
+        let (scheduler, gone) = spawn_part(scheduler.run_until(stop.clone()));
+        Ok(Self { jobs, http: front.addr, demo, engines, stop, front, scheduler, gone })
     }
 
-    /// Resolves when a run could not be ended and the process must be replaced.
+    /// Resolves when a run could not be ended, or a part is gone: the process must be replaced.
     pub async fn stuck(&self) {
         let stuck = self.engines.iter().map(|engine| Box::pin(engine.stuck()));
-        futures_util::future::select_all(stuck).await;
+        tokio::select! {
+            _ = futures_util::future::select_all(stuck) => {}
+            () = self.front.gone.cancelled() => {}
+            () = self.gone.cancelled() => {}
+        }
     }
 
     /// Stops taking requests and jobs, lets what runs finish within its grace, puts the rest

@@ -1,6 +1,6 @@
 //! The scheduler as a process: `farm scheduler`, and the program `scheduler`.
 
-use jobs::process::{End, Env, Failure, Settings, until_stopped};
+use jobs::process::{End, Env, Failure, Settings, spawn_part, until_stopped};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Scheduler, UpkeepConfig};
@@ -19,9 +19,9 @@ pub async fn run(_: Env, settings: Settings) -> Result<End, Failure> {
     let stop = CancellationToken::new();
     let scheduler = Scheduler::new(jobs, UpkeepConfig::default())
         .map_err(Failure::during("the schedule cannot be read"))?;
-    let loops = tokio::spawn(scheduler.run_until(stop.clone()));
+    let (loops, gone) = spawn_part(scheduler.run_until(stop.clone()));
     println!("scheduler runs");
-    let end = until_stopped(std::future::pending()).await?;
+    let end = until_stopped(gone.cancelled()).await?;
     stop.cancel();
     let _ = loops.await;
     Ok(end)

@@ -10,6 +10,8 @@ use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 pub use env::{Env, Secret};
 pub use failure::Failure;
@@ -95,6 +97,20 @@ pub async fn told_to_stop() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Runs a part of a process that never ends by itself. The token fires when it did all the same
+/// (it panicked): a process without it must be replaced.
+pub fn spawn_part<T: Send + 'static>(
+    part: impl Future<Output = T> + Send + 'static,
+) -> (JoinHandle<T>, CancellationToken) {
+    let gone = CancellationToken::new();
+    let guard = gone.clone().drop_guard();
+    let running = tokio::spawn(async move {
+        let _guard = guard;
+        part.await
+    });
+    (running, gone)
+}
+
 /// Resolves when the process is told to stop, or when `stuck` says that it must be replaced.
 ///
 /// # Errors
@@ -107,7 +123,7 @@ pub async fn until_stopped(stuck: impl Future<Output = ()>) -> Result<End, Failu
             Ok(End::Done)
         }
         () = stuck => {
-            tracing::error!("a job cannot be stopped; draining and starting afresh");
+            tracing::error!("this process cannot go on; draining and starting afresh");
             Ok(End::Replace)
         }
     }

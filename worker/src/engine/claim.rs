@@ -28,7 +28,6 @@ pub(crate) async fn claim_loop(
     // A quarter of the slots, at least one of several, is for people who wait.
     let reserved = if slots > 1 { (slots / 4).max(1) } else { 0 };
     let mut arrivals = shared.jobs.tickets().arrivals(queue);
-    let mut in_vain = 0;
     loop {
         let taken = take_tickets(&shared, &free, &mut arrivals, queue, reserved).await;
         let Some((mut permits, ids)) = taken else { return };
@@ -52,12 +51,11 @@ pub(crate) async fn claim_loop(
         if claimed.is_empty() {
             wait_for_life(&shared, &life).await;
             // Stale tickets, or those of a kind that only a newer version knows: whoever can use
-            // them gets a chance, and the database some rest.
-            in_vain = (in_vain + 1).min(6);
-            tokio::time::sleep(Duration::from_millis(5 << in_vain)).await;
+            // them gets a chance. No longer, because a thousand stale ones may lie before a good
+            // one.
+            tokio::time::sleep(Duration::from_millis(5)).await;
             continue;
         }
-        in_vain = 0;
         shared.jobs.changed(claimed.iter().map(|job| job.id).collect());
         for job in claimed {
             let Some(slot) = permits.pop() else { break };
