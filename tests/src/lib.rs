@@ -36,7 +36,7 @@ pub fn on_cluster() -> bool {
 }
 
 /// How long a condition may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` answers `Some`, looking again every few milliseconds.
 pub async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T

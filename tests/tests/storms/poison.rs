@@ -23,7 +23,7 @@ async fn end_of(storm: &mut Storm, id: Uuid) -> (JobState, String) {
         if job.state.is_done() {
             return (job.state, job.error_code.unwrap_or_default());
         }
-        assert!(began.elapsed() < lasting(90, 300), "a poison job never ends: {job:?}");
+        assert!(began.elapsed() < lasting(150, 300), "a poison job never ends: {job:?}");
         // What an orchestrator does with a process that died.
         storm.cluster.revive();
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -180,7 +180,7 @@ impl Storm {
             load.await.unwrap();
         }
         let open = "jobs WHERE state IN ('queued', 'running', 'retrying')";
-        let deadline = Instant::now() + Duration::from_secs(if long() { 300 } else { 90 });
+        let deadline = Instant::now() + Duration::from_secs(if long() { 400 } else { 150 });
         while self.cluster.count(open).await > 0 {
             assert!(Instant::now() < deadline, "{}: {}", self.name, self.open_jobs().await);
             self.cluster.revive();
