@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use entity::enums::{Priority, Queue};
 use entity::sql;
-use jobs::{Kind, Lane};
+use jobs::kinds::noop::Noop;
+use jobs::{Kind, Lane, Options as With};
 use tests::cluster::{Cluster, Options};
 use uuid::Uuid;
 
@@ -24,6 +25,14 @@ async fn tickets_are_lost_and_delivered_twice() {
     for _ in 0..lasting(8, 60).as_secs() * 10 {
         // More than one in a hundred of what goes through in a tenth of a second.
         lost += jobs.tickets().take(Queue::Fetch, 1, 0).await.len();
+        // And one that never came to be: its row is stored, its process died before the ticket.
+        let noop = Noop { ms: 50, effects: true, ..Noop::default() };
+        let fetch = With { queue: Some(Queue::Fetch), ..With::default() };
+        let tx = db.begin().await.unwrap();
+        let stored = jobs::submit::enqueue(&tx, &noop, &fetch).await.unwrap();
+        tx.commit().await.unwrap();
+        storm.acknowledged([stored.id]).await;
+        lost += 1;
         // Of running and of finished jobs alike.
         let any = "SELECT id FROM jobs WHERE state <> 'queued' ORDER BY random() LIMIT 3";
         let any: Vec<Id> = sql::all(db.read(), any, vec![]).await.unwrap();
@@ -34,7 +43,7 @@ async fn tickets_are_lost_and_delivered_twice() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     println!("{lost} tickets lost, {doubled} delivered again");
-    assert!(lost > 0 && doubled > 0);
+    assert!(doubled > 0);
     storm.end().await;
 }
 
