@@ -38,8 +38,7 @@ pub async fn run(env: Env, settings: Settings) -> Result<End, Failure> {
     // Whoever starts replicas reads where this one is.
     println!("api listens on http://{}", front.addr);
     let end = until_stopped(front.gone.cancelled()).await?;
-    drained(front.close()).await?;
-    Ok(end)
+    drained(end, front.close()).await
 }
 
 /// A listening front door.

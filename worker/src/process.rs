@@ -66,6 +66,5 @@ pub async fn run(args: WorkerArgs, env: Env, settings: Settings) -> Result<End, 
     let engine = Engine::start(jobs, Deps { provider, fresh_for: FRESH_FOR }, config).await?;
     println!("worker runs");
     let end = until_stopped(engine.stuck()).await?;
-    drained(engine.shutdown()).await?;
-    Ok(end)
+    drained(end, engine.shutdown()).await
 }

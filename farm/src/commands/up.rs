@@ -12,8 +12,7 @@ pub(crate) async fn run(settings: &Settings, workers: usize) -> Result<End, Fail
     let machine = Machine::start(settings, workers).await?;
     greet(settings, &machine);
     let end = until_stopped(machine.stuck()).await?;
-    drained(machine.shutdown()).await?;
-    Ok(end)
+    drained(end, machine.shutdown()).await
 }
 
 /// One write, so that no log line gets in between.

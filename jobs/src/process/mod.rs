@@ -130,16 +130,20 @@ pub async fn until_stopped(stuck: impl Future<Output = ()>) -> Result<End, Failu
 }
 
 /// Drains, unless told a second time to stop: then the process ends at once, and what it ran is
-/// rescued.
+/// rescued. One that was about to be replaced and is told to stop ends instead.
 ///
 /// # Errors
 /// When it was not drained.
-pub async fn drained(drain: impl Future<Output = ()>) -> Result<(), Failure> {
-    tokio::select! {
-        () = drain => Ok(()),
-        stopped = told_to_stop() => {
-            stopped?;
-            Err(Failure::new("stopped without draining; running jobs will be rescued"))
+pub async fn drained(mut end: End, drain: impl Future<Output = ()>) -> Result<End, Failure> {
+    let mut drain = std::pin::pin!(drain);
+    loop {
+        tokio::select! {
+            () = &mut drain => return Ok(end),
+            stopped = told_to_stop() => stopped?,
         }
+        if end == End::Done {
+            return Err(Failure::new("stopped without draining; running jobs will be rescued"));
+        }
+        end = End::Done;
     }
 }

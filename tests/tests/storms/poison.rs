@@ -48,5 +48,9 @@ async fn poison_ends_and_takes_nobody_along() {
         println!("{fail:?} ends as {ended:?}");
         assert_eq!(ended, (JobState::Failed, code.to_owned()), "{fail:?}");
     }
+    // The worker that spun last has been replaced by a fresh one.
+    let fresh = "workers WHERE lease_until > farm_now() AND NOT draining AND started_at > \
+         (SELECT max(finished_at) FROM jobs)";
+    storm.until(fresh, 1).await;
     storm.end().await;
 }
