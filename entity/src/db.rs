@@ -26,7 +26,7 @@ const LOCK_TIMEOUT_MS: u32 = 10_000;
 /// passes over locked rows, must not wait for longer than a lease.
 const IDLE_IN_TRANSACTION_MS: u32 = 5_000;
 
-/// Longest wait for the answer to a single statement, in seconds. The server ends a statement
+/// Longest wait for the answer to a single statement. The server ends a statement
 /// sooner; a server that vanished (power, network) says nothing for a quarter of an hour.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
@@ -90,13 +90,16 @@ impl ConnectionTrait for Conn {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        if !self.behind_pooler {
-            return answered(self.pool.execute_raw(statement)).await;
-        }
-        let tx = self.begin(TransactionOptions::default()).await?;
-        let done = tx.execute_raw(statement).await?;
-        tx.commit().await?;
-        Ok(done)
+        answered(async {
+            if !self.behind_pooler {
+                return self.pool.execute_raw(statement).await;
+            }
+            let tx = self.begin(TransactionOptions::default()).await?;
+            let done = tx.execute_raw(statement).await?;
+            tx.commit().await?;
+            Ok(done)
+        })
+        .await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
@@ -104,23 +107,29 @@ impl ConnectionTrait for Conn {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        if !self.behind_pooler {
-            return answered(self.pool.query_one_raw(statement)).await;
-        }
-        let tx = self.begin(TransactionOptions::default()).await?;
-        let row = tx.query_one_raw(statement).await?;
-        tx.commit().await?;
-        Ok(row)
+        answered(async {
+            if !self.behind_pooler {
+                return self.pool.query_one_raw(statement).await;
+            }
+            let tx = self.begin(TransactionOptions::default()).await?;
+            let row = tx.query_one_raw(statement).await?;
+            tx.commit().await?;
+            Ok(row)
+        })
+        .await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        if !self.behind_pooler {
-            return answered(self.pool.query_all_raw(statement)).await;
-        }
-        let tx = self.begin(TransactionOptions::default()).await?;
-        let rows = tx.query_all_raw(statement).await?;
-        tx.commit().await?;
-        Ok(rows)
+        answered(async {
+            if !self.behind_pooler {
+                return self.pool.query_all_raw(statement).await;
+            }
+            let tx = self.begin(TransactionOptions::default()).await?;
+            let rows = tx.query_all_raw(statement).await?;
+            tx.commit().await?;
+            Ok(rows)
+        })
+        .await
     }
 }
 
@@ -156,7 +165,7 @@ impl Db {
         if self.backend() == DbBackend::Sqlite {
             return Ok(self.write.pool.clone());
         }
-        if self.behind_pooler() {
+        if self.write.behind_pooler {
             return Err(DbErr::Custom(
                 "migrations need the server itself, not a transaction pooler: give its direct \
                  DATABASE_URL for this command"
@@ -182,11 +191,6 @@ impl Db {
     /// For single statements that write.
     pub fn write(&self) -> &Conn {
         &self.write
-    }
-
-    /// Whether a transaction pooler is in between.
-    pub fn behind_pooler(&self) -> bool {
-        self.write.behind_pooler
     }
 
     /// Which of the two databases this is.

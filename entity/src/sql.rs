@@ -5,7 +5,8 @@
 //! that column), `{for update}` and `{skip locked}` for row
 //! locks (SQLite holds its one write lock instead), and Postgres casts such as `?::uuid`, which
 //! are left out on SQLite. `{list}` takes the next [`Arg::List`] as `(a, b, c)`, `{rows}` the next
-//! [`Arg::Rows`] as `(a, b), (c, d)`; `{job}` names the columns of a job. Literals must not contain `?` or braces.
+//! [`Arg::Rows`] as `(a, b), (c, d)`; `{job}` names the columns of a job. Literals must not
+//! contain `?` or braces.
 
 use std::sync::LazyLock;
 

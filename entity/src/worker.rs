@@ -31,6 +31,10 @@ pub struct Worker {
     pub started_at: Time,
 }
 
+/// The columns of a [`Worker`]: named, so that a migration that adds one refuses no statement.
+const COLUMNS: &str = "id, host, version, slots, lease_until, draining, renewed_at, \
+     memory_bytes, started_at";
+
 /// What a worker says of itself.
 #[derive(Clone, Debug)]
 pub struct NewWorker<'a> {
@@ -131,13 +135,9 @@ pub async fn live_kinds<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr
 
 /// Workers whose lease is live.
 pub async fn live<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
-    sql::all(
-        db,
-        "SELECT id, host, version, slots, lease_until, draining, renewed_at, memory_bytes, \
-         started_at FROM workers WHERE lease_until > {now} ORDER BY started_at",
-        vec![],
-    )
-    .await
+    let live =
+        format!("SELECT {COLUMNS} FROM workers WHERE lease_until > {{now}} ORDER BY started_at");
+    sql::all(db, &live, vec![]).await
 }
 
 /// Workers of an overview; more than any farm has at once.
@@ -148,14 +148,11 @@ const OVERVIEW_RUNS: i64 = 2_000;
 /// Workers that live, newest first, then those whose lease has run out lately (upkeep forgets
 /// them after an hour).
 pub async fn recent<C: ConnectionTrait>(db: &C) -> Result<Vec<Worker>, DbErr> {
-    sql::all(
-        db,
-        "SELECT id, host, version, slots, lease_until, draining, renewed_at, memory_bytes, \
-         started_at FROM workers \
-         ORDER BY CASE WHEN lease_until > {now} THEN 0 ELSE 1 END, started_at DESC, id LIMIT ?",
-        args![OVERVIEW_WORKERS],
-    )
-    .await
+    let recent = format!(
+        "SELECT {COLUMNS} FROM workers \
+         ORDER BY CASE WHEN lease_until > {{now}} THEN 0 ELSE 1 END, started_at DESC, id LIMIT ?"
+    );
+    sql::all(db, &recent, args![OVERVIEW_WORKERS]).await
 }
 
 /// A kind that a worker runs.

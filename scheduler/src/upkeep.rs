@@ -5,7 +5,7 @@ use std::time::Duration;
 use entity::DbErr;
 use entity::db::answered;
 use entity::enums::{Priority, Queue};
-use entity::job::{cancel, due, integrity, rescue, retention};
+use entity::job::{cancel, due, integrity, rescue};
 use jobs::ticket::LANE_CAPACITY;
 use jobs::{Jobs, Lane, Signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -158,12 +158,6 @@ impl Upkeep {
             self.fail_overdue().await?;
         }
         Ok(findings)
-    }
-
-    /// Retention, once and at once; the schedule enqueues it as a job of kind `prune`. Returns how
-    /// many rows went.
-    pub async fn prune(&self) -> Result<u64, DbErr> {
-        retention::pass(self.jobs.db(), || true).await
     }
 }
 

@@ -310,6 +310,11 @@ impl System {
         row.expect("a row").try_get::<i64>("", "n").expect("a column n")
     }
 
+    /// Retention, as the scheduled job has it done.
+    pub async fn prune(&self) -> u64 {
+        entity::job::retention::pass(self.db(), || true).await.expect("retention")
+    }
+
     /// Ends a run as the engine would, for tests that hold a claim themselves.
     pub async fn settle(
         &self,

@@ -36,17 +36,17 @@ async fn a_week_for_what_went_well_a_month_for_what_failed() {
     let waiting = system.jobs.submit(&Noop::default(), &far).await.unwrap().id;
 
     system.advance(DAY * 6).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert!(!gone(&system, well).await && !gone(&system, cancelled).await);
     system.advance(DAY * 2).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert!(gone(&system, well).await && gone(&system, cancelled).await);
     assert!(!gone(&system, failed).await && !gone(&system, waiting).await);
     assert_eq!(system.count("SELECT count(*) AS n FROM job_watchers").await, 2);
     let events = "SELECT count(*) AS n FROM job_events WHERE event LIKE 'cancel%'";
     assert_eq!(system.count(events).await, 0, "events go with their job");
     system.advance(DAY * 23).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert!(gone(&system, failed).await, "a month has passed");
     assert_eq!(system.job(waiting).await.state, JobState::Queued, "what is open stays");
     system.end_with_open_jobs().await;
@@ -58,10 +58,10 @@ async fn a_result_is_kept_for_a_day_and_its_end_is_a_change() {
     let job = system.jobs.submit(&Noop::default(), &Options::default()).await.unwrap();
     let done = system.finish(job.id).await;
     assert!(done.result.is_some());
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert_eq!(system.job(job.id).await, done);
     system.advance(DAY + Duration::from_secs(1)).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     let kept = system.job(job.id).await;
     assert_eq!((kept.state, kept.result), (JobState::Succeeded, None));
     assert!(kept.version > done.version, "who asks for changes is told");
@@ -77,7 +77,7 @@ async fn more_than_a_batch_goes_in_one_call() {
     system.advance(DAY * 8).await;
     let stopped = retention::pass(system.db(), || false).await.unwrap();
     assert!((500..1_100).contains(&stopped), "asked to stop, it ends after a batch: {stopped}");
-    assert!(system.upkeep.prune().await.unwrap() >= 600);
+    assert!(system.prune().await >= 600);
     assert_eq!(system.count("SELECT count(*) AS n FROM jobs").await, 0);
     system.end().await;
 }
@@ -87,10 +87,10 @@ async fn workers_gone_for_an_hour_are_forgotten_and_live_ones_are_not() {
     let system = System::start().await;
     let hand = Hand::of(system.db()).await;
     hand.die().await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert_eq!(system.count("SELECT count(*) AS n FROM workers").await, 2);
     system.advance(Duration::from_secs(3_700)).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert_eq!(system.count("SELECT count(*) AS n FROM workers").await, 1);
     let job = system.jobs.submit(&Noop::default(), &Options::default()).await.unwrap();
     assert_eq!(system.finish(job.id).await.state, JobState::Succeeded);

@@ -323,12 +323,12 @@ async fn the_tick_prunes_and_its_result_stays_to_be_seen() {
     assert_eq!(last.job_error_code, None);
     // An entry that runs once a month is still seen to have gone well.
     system.advance(DAY * 40).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert_eq!(row(&system, "prune").await.job_state, Some(JobState::Succeeded));
     assert_eq!(ours.pass().await.unwrap().len(), ENTRIES.len());
     system.drain().await;
     system.advance(DAY * 8).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert_eq!(query::by_id(system.db().read(), prune).await.unwrap(), None, "only the last stays");
     system.end().await;
 }

@@ -128,11 +128,11 @@ async fn the_result_is_202_then_the_profile_then_gone() {
     assert_eq!(masked(&result), masked(&shown), "what the call would have answered");
     system.advance(25 * HOUR).await;
     dana.get(&job(id, "/result")).await.expect_problem(410, "result_expired");
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     dana.get(&job(id, "/result")).await.expect_problem(410, "result_expired");
     assert_eq!(view(&dana, id).await["state"], "succeeded", "the job itself is kept for a week");
     system.advance(24 * 8 * HOUR).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     dana.get(&job(id, "/result")).await.expect_problem(404, "job_not_found");
     system.end().await;
 }

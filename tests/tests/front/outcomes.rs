@@ -151,10 +151,10 @@ async fn an_unreadable_answer_is_kept_for_a_day() {
     assert!(system.demo.calls_for("demo_garbage") <= 5, "no second attempt");
     let kept = "SELECT count(*) AS n FROM job_events WHERE event = 'bad_shape'";
     assert_eq!(system.count(kept).await, 1);
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert_eq!(system.count(kept).await, 1);
     system.advance(25 * HOUR).await;
-    system.upkeep.prune().await.unwrap();
+    system.prune().await;
     assert_eq!(system.count(kept).await, 0);
     system.end().await;
 }
