@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use jobs::process::{self, End, Env, Failure};
 use worker::process::WorkerArgs;
 
+use crate::bench;
 use crate::commands;
 use crate::config::Settings;
 
@@ -74,6 +75,11 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Measure how fast this machine runs the farm.
+    Bench {
+        #[command(subcommand)]
+        what: bench::Bench,
     },
     /// Run the demo provider alone.
     DemoProvider {
@@ -207,6 +213,7 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
         Command::Schedules { action } => commands::schedules::run(&settings, action).await?,
         Command::Top(top) => commands::top::run(&settings, &top).await?,
         Command::Doctor { json } => commands::doctor::run(&settings, json).await?,
+        Command::Bench { what } => bench::run(&settings, &what).await?,
         Command::DemoProvider { host, port, recorded, latency_ms } => {
             commands::demo_provider::run(host, port, recorded, latency_ms).await?;
         }

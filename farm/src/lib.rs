@@ -3,6 +3,7 @@
 //! Owns configuration, start-up, shutdown and the demo provider; knows no job and no endpoint.
 //! Start reading at [`machine`] (what one process is made of), then `commands/`.
 
+mod bench;
 pub mod cli;
 mod commands;
 pub mod config;

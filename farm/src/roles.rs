@@ -31,6 +31,8 @@ pub(crate) struct Recipe {
     pub(crate) env: Vec<(&'static str, String)>,
     /// Not passed on.
     pub(crate) without: &'static [&'static str],
+    /// Its standard output is not passed on.
+    pub(crate) quiet: bool,
 }
 
 /// A role in a process of its own; killed when dropped.
@@ -69,7 +71,8 @@ impl Role {
         }
         // A group of its own: Ctrl-C at the terminal is for us, who stop it in order.
         command.process_group(0).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(if recipe.quiet { Stdio::null() } else { Stdio::piped() });
+        command.stderr(Stdio::piped());
         let failed = Failure::during(format!("{} did not start", recipe.name));
         let mut child = command.spawn().map_err(failed)?;
         let name = &recipe.name;

@@ -80,6 +80,11 @@ impl Server {
         Ok(())
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Sends a signal, by the name `kill` knows (`-STOP`).
     ///
     /// # Errors

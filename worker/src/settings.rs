@@ -126,10 +126,10 @@ pub fn parse_concurrency(text: &str) -> Result<BTreeMap<Queue, usize>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts
         .map(|part| {
-            let rule = || format!("{part:?} must be like fetch=8, with 1 to 256 at once");
+            let rule = || format!("{part:?} must be like fetch=8, with 1 to 1024 at once");
             let (queue, slots) = part.split_once('=').ok_or_else(rule)?;
             let queue = queue.trim().parse().map_err(|words| format!("{queue:?} {words}"))?;
-            let slots = slots.trim().parse().ok().filter(|n| (1..=256).contains(n));
+            let slots = slots.trim().parse().ok().filter(|n| (1..=1_024).contains(n));
             Ok((queue, slots.ok_or_else(rule)?))
         })
         .collect()

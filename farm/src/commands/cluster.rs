@@ -304,7 +304,7 @@ fn recipes(
         let role = if name.starts_with("worker-") { "worker" } else { &name };
         let args = std::iter::once(role).chain(options.split_whitespace()).map(str::to_owned);
         let (args, program) = (args.collect(), program.to_owned());
-        Recipe { name, program, args, env: env.clone(), without: &CONTRADICTIONS }
+        Recipe { name, program, args, env: env.clone(), without: &CONTRADICTIONS, quiet: false }
     };
     Ok(roles.into_iter().map(recipe).collect())
 }

@@ -24,6 +24,9 @@ pub struct Noop {
     /// Append one row to the table of effects.
     #[serde(default)]
     pub effects: bool,
+    /// Leave in the result when it began.
+    #[serde(default)]
+    pub tell_start: bool,
 }
 
 /// Ways to misbehave.
@@ -48,9 +51,14 @@ pub enum NoopFail {
     Overflow,
 }
 
-/// Nothing to tell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoopDone {}
+/// What it has to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoopDone {
+    /// When it began, in microseconds since 1970 by the clock of the worker's machine; only when
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_us: Option<u64>,
+}
 
 impl Job for Noop {
     const KIND: Kind = Kind::Noop;

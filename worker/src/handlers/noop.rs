@@ -2,7 +2,7 @@
 //!
 //! Running it twice is safe: its one effect is committed with its end, under the fence.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use entity::effect;
 use jobs::kinds::noop::{Noop, NoopDone, NoopFail};
@@ -10,6 +10,8 @@ use jobs::kinds::noop::{Noop, NoopDone, NoopFail};
 use crate::engine::{Done, JobContext, JobError};
 
 pub(crate) async fn run(job: Noop, ctx: &JobContext<'_>) -> Result<Done<NoopDone>, JobError> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let done = NoopDone { started_us: job.tell_start.then(|| now().as_micros() as u64) };
     if job.ms > 0 {
         let work = tokio::time::sleep(Duration::from_millis(job.ms));
         tokio::select! {
@@ -36,9 +38,9 @@ pub(crate) async fn run(job: Noop, ctx: &JobContext<'_>) -> Result<Done<NoopDone
         Some(NoopFail::UntilLast) | None => {}
     }
     if !job.effects {
-        return ctx.done(&NoopDone {});
+        return ctx.done(&done);
     }
-    let commit = ctx.commit(&NoopDone {}).await?;
+    let commit = ctx.commit(&done).await?;
     effect::add(commit.tx(), ctx.job().id, ctx.job().run).await?;
     commit.done().await
 }
