@@ -25,7 +25,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, users: &[Uuid], profile: Uuid) ->
         &format!(
             "INSERT INTO user_profile_access (id, user_id, profile_id, granted_at, expires_at) \
              SELECT column1::uuid, column2::uuid, column3::uuid, {{now}}, {until} \
-             FROM (VALUES {{rows}}) AS v \
+             FROM {{rows}} \
              WHERE EXISTS (SELECT 1 FROM users u WHERE u.id = column2::uuid) ON CONFLICT (user_id, profile_id) \
              DO UPDATE SET granted_at = excluded.granted_at, expires_at = excluded.expires_at"
         ),

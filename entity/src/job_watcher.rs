@@ -34,7 +34,7 @@ async fn add_as(tx: &Tx, column: &str, watchers: BTreeSet<(Uuid, Uuid)>) -> Resu
             &format!(
                 "INSERT INTO job_watchers (id, job_id, {column}, created_at) \
                  SELECT column1::uuid, column2::uuid, column3::uuid, {{now}} \
-                 FROM (VALUES {{rows}}) AS v WHERE true \
+                 FROM {{rows}} WHERE true \
                  ON CONFLICT (job_id, {column}) WHERE {column} IS NOT NULL \
                  DO UPDATE SET left_at = NULL"
             ),

@@ -52,7 +52,7 @@ pub async fn replace(tx: &Tx, profile: Uuid, related: &[Related]) -> Result<(), 
          relationship_type, source, discovered_at) \
          SELECT column1::uuid, column2::uuid, column3::text, column4::text, column5::boolean, \
          column6::boolean, column7::text, column8::float8, 'suggested', 'decodo', \
-         {now} FROM (VALUES {rows}) AS v WHERE true \
+         {now} FROM {rows} WHERE true \
          ON CONFLICT (profile_id, related_username) DO NOTHING",
         vec![Arg::Rows(rows)],
     )

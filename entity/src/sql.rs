@@ -2,14 +2,19 @@
 //!
 //! A template uses `?` for the next value, `{now}` for the farm's clock, `{now+?}` and `{now-?}`
 //! for that clock shifted by a number of milliseconds (a column's name in place of `now` shifts
-//! that column), `{for update}` and `{skip locked}` for row
-//! locks (SQLite holds its one write lock instead), and Postgres casts such as `?::uuid`, which
-//! are left out on SQLite. `{list}` takes the next [`Arg::List`] as `(a, b, c)`, `{rows}` the next
-//! [`Arg::Rows`] as `(a, b), (c, d)`; `{job}` names the columns of a job. Literals must not
-//! contain `?` or braces.
+//! that column), `{for update}` and `{skip locked}` for row locks (SQLite holds its one write lock
+//! instead), and Postgres casts such as `?::uuid`, which are left out on SQLite. `IN {list}` takes
+//! the next [`Arg::List`]; `FROM {rows}` takes the next [`Arg::Rows`] as a table `v` with
+//! `column1`, `column2` and so on, to be cast in the template; `{job}` names the columns of a job.
+//! Literals must not contain `?` or braces.
+//!
+//! On Postgres a list is one parameter and so is each column of rows: however many there are, the
+//! statement is the same one, prepared and planned once.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use sea_orm::sea_query::ArrayType;
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, FromQueryResult, IdenStatic,
     Iterable, QueryResult, Statement, Value,
@@ -34,9 +39,9 @@ pub enum Arg {
     Value(Value),
     /// Bound in the database's own form of time.
     Time(Option<Time>),
-    /// A parenthesised list; empty lists match nothing.
+    /// A list of texts or of ids; an empty one matches nothing.
     List(Vec<Value>),
-    /// Rows of a `VALUES` clause, without the keyword.
+    /// The rows of a table, at least one, all of the same length.
     Rows(Vec<Vec<Arg>>),
 }
 
@@ -103,6 +108,11 @@ struct Build {
 impl Build {
     fn bind(&mut self, value: Value) {
         self.values.push(value);
+        if self.backend == DbBackend::Sqlite {
+            // The driver looks a numbered one up by its name, in a list of all of them.
+            self.text.push('?');
+            return;
+        }
         self.text.push('$');
         self.text.push_str(&self.values.len().to_string());
     }
@@ -110,15 +120,17 @@ impl Build {
     fn arg(&mut self, arg: Option<Arg>) {
         match arg {
             Some(Arg::Value(value)) => self.bind(value),
-            Some(Arg::Time(time)) => {
-                let value = match (time, self.backend) {
-                    (Some(time), backend) => time.value(backend),
-                    (None, DbBackend::Postgres) => {
-                        Value::from(None::<chrono::DateTime<chrono::Utc>>)
-                    }
-                    (None, _) => Value::from(None::<i64>),
-                };
-                self.bind(value);
+            Some(Arg::Time(time)) => self.bind(time_value(time, self.backend)),
+            Some(Arg::List(values)) if self.backend == DbBackend::Postgres => {
+                // `IN (a, b)` becomes `= ANY(array)`.
+                let of_ids = values.iter().any(|value| matches!(value, Value::Uuid(_)));
+                let kind = if of_ids { ArrayType::Uuid } else { ArrayType::String };
+                let kept = self.text.strip_suffix("IN ").map(str::len);
+                debug_assert!(kept.is_some(), "a list without IN: {}", self.text);
+                self.text.truncate(kept.unwrap_or(self.text.len()));
+                self.text.push_str("= ANY(");
+                self.bind(Value::Array(kind, Some(Box::new(values))));
+                self.text.push(')');
             }
             Some(Arg::List(values)) => {
                 self.text.push('(');
@@ -133,7 +145,9 @@ impl Build {
                 }
                 self.text.push(')');
             }
+            Some(Arg::Rows(rows)) if self.backend == DbBackend::Postgres => self.columns(&rows),
             Some(Arg::Rows(rows)) => {
+                self.text.push_str("(VALUES ");
                 for (i, row) in rows.into_iter().enumerate() {
                     self.text.push_str(if i > 0 { ", (" } else { "(" });
                     for (j, arg) in row.into_iter().enumerate() {
@@ -144,9 +158,33 @@ impl Build {
                     }
                     self.text.push(')');
                 }
+                self.text.push_str(") AS v");
             }
             None => debug_assert!(false, "fewer values than places"),
         }
+    }
+
+    /// One array of texts per column.
+    fn columns(&mut self, rows: &[Vec<Arg>]) {
+        let width = rows.first().map_or(0, Vec::len);
+        debug_assert!(width > 0 && rows.iter().all(|row| row.len() == width), "uneven rows");
+        self.text.push_str("unnest(");
+        for column in 0..width {
+            self.text.push_str(if column > 0 { ", " } else { "" });
+            let cells = rows.iter().map(|row| match row.get(column) {
+                Some(Arg::Value(value)) => text_of(value),
+                Some(Arg::Time(time)) => time.map(Time::rfc3339).map(Cow::Owned),
+                _ => None,
+            });
+            self.bind(array(cells).into());
+            self.text.push_str("::text[]");
+        }
+        self.text.push_str(") AS v(");
+        for column in 1..=width {
+            self.text.push_str(if column > 1 { ", column" } else { "column" });
+            self.text.push_str(&column.to_string());
+        }
+        self.text.push(')');
     }
 
     fn word(&mut self, word: &str, args: &mut impl Iterator<Item = Arg>) {
@@ -173,10 +211,60 @@ impl Build {
     }
 }
 
-/// The farm's clock as an expression: the database's own clock plus the test offset.
+fn time_value(time: Option<Time>, backend: DbBackend) -> Value {
+    match (time, backend) {
+        (Some(time), backend) => time.value(backend),
+        (None, DbBackend::Postgres) => Value::from(None::<chrono::DateTime<chrono::Utc>>),
+        (None, _) => Value::from(None::<i64>),
+    }
+}
+
+/// A Postgres array as text: `{"a","b",NULL}`. The elements are text, cast where they are used.
+fn array<'a>(cells: impl Iterator<Item = Option<Cow<'a, str>>>) -> String {
+    let mut array = String::from("{");
+    for cell in cells {
+        array.push_str(if array.len() > 1 { "," } else { "" });
+        let Some(cell) = cell else {
+            array.push_str("NULL");
+            continue;
+        };
+        array.push('"');
+        for part in cell.split_inclusive(['"', '\\']) {
+            let plain = part.len() - usize::from(part.ends_with(['"', '\\']));
+            array.push_str(&part[..plain]);
+            if plain < part.len() {
+                array.extend(["\\", &part[plain..]]);
+            }
+        }
+        array.push('"');
+    }
+    array.push('}');
+    array
+}
+
+/// A value as Postgres reads it from text.
+fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => text.as_deref().map(Cow::Borrowed),
+        Value::Uuid(id) => id.map(|id| id.to_string().into()),
+        Value::Bool(yes) => yes.map(|yes| Cow::Borrowed(if yes { "t" } else { "f" })),
+        Value::SmallInt(number) => number.map(|number| number.to_string().into()),
+        Value::Int(number) => number.map(|number| number.to_string().into()),
+        Value::BigInt(number) => number.map(|number| number.to_string().into()),
+        Value::Double(number) => number.map(|number| number.to_string().into()),
+        Value::Json(json) => json.as_ref().map(|json| json.to_string().into()),
+        other => {
+            debug_assert!(false, "rows cannot hold {other:?} yet");
+            None
+        }
+    }
+}
+
+/// The farm's clock as an expression: the database's own clock plus the test offset. Read once
+/// per statement: a function that reads a table costs more than all the rest of a row's update.
 pub fn now(backend: DbBackend) -> &'static str {
     match backend {
-        DbBackend::Postgres => "farm_now()",
+        DbBackend::Postgres => "(SELECT farm_now())",
         _ => "(SELECT ms FROM farm_now)",
     }
 }
@@ -231,26 +319,52 @@ mod tests {
     #[test]
     fn a_template_reads_the_same_on_both_databases() {
         let template = "UPDATE t SET a = ?::uuid, b = {now+?} WHERE c IN {list} AND d <= {now}";
-        let args = || args![1, 500_i64, Arg::List(vec![7.into(), 8.into()])];
+        let args = || args![1, 500_i64, Arg::List(vec!["x".into(), "y".into()])];
         assert_eq!(
             text(DbBackend::Postgres, template, args()),
-            "UPDATE t SET a = $1::uuid, b = (farm_now() + $2::bigint * interval '1 millisecond') \
-             WHERE c IN ($3, $4) AND d <= farm_now()"
+            "UPDATE t SET a = $1::uuid, \
+             b = ((SELECT farm_now()) + $2::bigint * interval '1 millisecond') \
+             WHERE c = ANY($3) AND d <= (SELECT farm_now())"
         );
         assert_eq!(
             text(DbBackend::Sqlite, template, args()),
-            "UPDATE t SET a = $1, b = ((SELECT ms FROM farm_now) + $2) WHERE c IN ($3, $4) \
+            "UPDATE t SET a = ?, b = ((SELECT ms FROM farm_now) + ?) WHERE c IN (?, ?) \
              AND d <= (SELECT ms FROM farm_now)"
         );
     }
 
     #[test]
-    fn empty_lists_match_nothing_and_rows_nest() {
+    fn empty_lists_match_nothing_and_rows_are_a_table() {
         assert_eq!(text(DbBackend::Sqlite, "x IN {list}", vec![Arg::List(vec![])]), "x IN (NULL)");
-        let rows = Arg::Rows(vec![args![1, 2], args![3, 4]]);
+        let rows = || vec![Arg::Rows(vec![args![1, 2], args![3, 4]])];
+        let template = "SELECT column1 FROM {rows} {skip locked}";
         assert_eq!(
-            text(DbBackend::Sqlite, "VALUES {rows} {skip locked}", vec![rows]),
-            "VALUES ($1, $2), ($3, $4) "
+            text(DbBackend::Sqlite, template, rows()),
+            "SELECT column1 FROM (VALUES (?, ?), (?, ?)) AS v "
         );
+        assert_eq!(
+            text(DbBackend::Postgres, template, rows()),
+            "SELECT column1 FROM unnest($1::text[], $2::text[]) AS v(column1, column2) \
+             FOR UPDATE SKIP LOCKED"
+        );
+    }
+
+    #[test]
+    fn on_postgres_any_number_of_rows_is_one_array_per_column() {
+        let id = sea_orm::prelude::Uuid::from_u128(7);
+        let rows = vec![args![id, "a \"b\" \\ {c},", None::<i32>], args![id, "", 5]];
+        let built = statement(DbBackend::Postgres, "SELECT 1 FROM {rows}", vec![Arg::Rows(rows)]);
+        let texts: Vec<String> = built
+            .values
+            .into_iter()
+            .flat_map(|values| values.0)
+            .map(|value| match value {
+                Value::String(Some(text)) => text,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts[0], format!("{{\"{id}\",\"{id}\"}}"));
+        assert_eq!(texts[1], r#"{"a \"b\" \\ {c},",""}"#);
+        assert_eq!(texts[2], r#"{NULL,"5"}"#);
     }
 }

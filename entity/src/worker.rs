@@ -64,7 +64,7 @@ pub async fn register(tx: &Tx, new: &NewWorker<'_>) -> Result<(), DbErr> {
     let kinds = new.kinds.iter().map(|kind| args![new.id, *kind]).collect();
     sql::execute(
         tx,
-        "INSERT INTO worker_kinds (worker_id, kind) VALUES {rows}",
+        "INSERT INTO worker_kinds (worker_id, kind) SELECT column1::uuid, column2 FROM {rows}",
         vec![Arg::Rows(kinds)],
     )
     .await?;

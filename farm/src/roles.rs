@@ -259,6 +259,7 @@ mod tests {
             args: vec!["-c".to_owned(), script.to_owned()],
             env: vec![("GREETING", "hello".to_owned())],
             without: &["HOME"],
+            quiet: false,
         }
     }
 

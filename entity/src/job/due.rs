@@ -87,7 +87,7 @@ async fn occupied<C: ConnectionTrait>(
     let rows = lanes.iter().map(|(queue, priority)| args![*queue, *priority as i16]).collect();
     sql::all(
         db,
-        "SELECT column1::text AS queue, column2::smallint AS priority FROM (VALUES {rows}) AS v \
+        "SELECT column1::text AS queue, column2::smallint AS priority FROM {rows} \
          WHERE EXISTS (SELECT 1 FROM jobs WHERE state IN ('queued', 'retrying') \
            AND queue = column1::text AND priority = column2::smallint AND run_at <= {now})",
         vec![Arg::Rows(rows)],

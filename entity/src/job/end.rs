@@ -137,7 +137,7 @@ pub async fn finish_many(
          stage = NULL, progress_done = COALESCE(progress_total, progress_done), \
          result = v.column3::jsonb, error_code = NULL, error_message = NULL, \
          finished_at = {now}, result_expires_at = {now+?} \
-         FROM (VALUES {rows}) AS v \
+         FROM {rows} \
          WHERE jobs.id = v.column1::uuid AND jobs.run = v.column2::int \
            AND jobs.state = 'running' AND jobs.worker IS NOT NULL RETURNING jobs.id AS id",
         vec![result_ttl_ms.into(), Arg::Rows(rows)],

@@ -37,7 +37,7 @@ pub async fn write<C: sea_orm::ConnectionTrait>(
         "UPDATE jobs SET version = version + 1, stage = v.column3::text, \
          progress_done = CASE WHEN v.column4::int > progress_done \
            THEN v.column4::int ELSE progress_done END \
-         FROM (VALUES {rows}) AS v WHERE jobs.id = v.column1::uuid \
+         FROM {rows} WHERE jobs.id = v.column1::uuid \
            AND jobs.run = v.column2::int AND jobs.state = 'running' \
            AND jobs.worker IS NOT NULL RETURNING jobs.id AS id",
         vec![Arg::Rows(rows)],

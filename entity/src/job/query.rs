@@ -326,7 +326,7 @@ pub async fn kind_has_worker<C: ConnectionTrait>(db: &C, kind: &str) -> Result<b
     let count: Option<Count> = sql::one(
         db,
         "SELECT count(*) AS n FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
-         WHERE k.kind = ? AND w.lease_until > (SELECT {now}) AND NOT w.draining",
+         WHERE k.kind = ? AND w.lease_until > {now} AND NOT w.draining",
         args![kind],
     )
     .await?;

@@ -22,15 +22,14 @@ pub struct Waiting {
     pub first_due: Time,
 }
 
-/// What waits, per queue. The clock is read once: on Postgres it is a function, which would be
-/// called for every row.
+/// What waits, per queue.
 pub async fn waiting<C: ConnectionTrait>(db: &C) -> Result<Vec<Waiting>, DbErr> {
     sql::all(
         db,
         "SELECT queue, CAST(sum(CASE WHEN state = 'queued' THEN 1 ELSE 0 END) AS bigint) \
            AS queued, \
          CAST(sum(CASE WHEN state = 'retrying' THEN 1 ELSE 0 END) AS bigint) AS retrying, \
-         CAST(sum(CASE WHEN run_at <= (SELECT {now}) THEN 1 ELSE 0 END) AS bigint) AS due, \
+         CAST(sum(CASE WHEN run_at <= {now} THEN 1 ELSE 0 END) AS bigint) AS due, \
          min(run_at) AS first_due \
          FROM jobs WHERE state IN ('queued', 'retrying') GROUP BY queue",
         vec![],

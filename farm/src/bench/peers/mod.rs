@@ -129,14 +129,12 @@ impl Peer {
             }
             false
         };
-        match tokio::time::timeout(PATIENCE, said).await {
-            Ok(true) => Ok(()),
-            _ => {
-                let ended = self.child.try_wait().ok().flatten();
-                let how = ended.map_or("it still runs".to_owned(), |status| status.to_string());
-                Err(Failure::new(format!("{} never said {words:?}: {how}", self.name)))
-            }
+        if tokio::time::timeout(PATIENCE, said).await.is_ok_and(|said| said) {
+            return Ok(());
         }
+        let ended = self.child.try_wait().ok().flatten();
+        let how = ended.map_or("it still runs".to_owned(), |status| status.to_string());
+        Err(Failure::new(format!("{} never said {words:?}: {how}", self.name)))
     }
 
     async fn go(&mut self) -> Result<(), Failure> {

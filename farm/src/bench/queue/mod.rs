@@ -5,7 +5,7 @@ mod flow;
 mod latency;
 mod throughput;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jobs::process::Failure;
 
 use super::figure::Report;
@@ -27,6 +27,28 @@ pub(crate) struct Options {
     /// Rows of the large backlog, and jobs to finish before pruning; 0 leaves both out.
     #[arg(long, default_value_t = 1_000_000)]
     backlog: u64,
+    /// Only these parts, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Postgres and Redis, one worker process, and the peers.
+    Throughput,
+    /// SQLite and memory, one process.
+    Embedded,
+    /// From enqueue to start.
+    Latency,
+    /// Many rows waiting, many rows finished.
+    Backlog,
+}
+
+impl Options {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 pub(super) async fn run(settings: &Settings, options: &Options) -> Result<Report, Failure> {
@@ -36,8 +58,10 @@ pub(super) async fn run(settings: &Settings, options: &Options) -> Result<Report
     on.push(("slots".to_owned(), options.slots.to_string()));
     let mut report = Report::new("farm bench queue", on);
     throughput::measure(&mut stack, settings, options, &mut report).await?;
-    latency::measure(&mut stack, options, &mut report).await?;
-    if options.backlog > 0 {
+    if options.wants(Part::Latency) {
+        latency::measure(&mut stack, options, &mut report).await?;
+    }
+    if options.wants(Part::Backlog) && options.backlog > 0 {
         backlog::measure(&mut stack, options, &mut report).await?;
     }
     say("done");

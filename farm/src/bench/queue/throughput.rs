@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use worker::{Deps, Engine};
 
-use super::Options;
 use super::flow;
+use super::{Options, Part};
 use crate::bench::figure::{Report, Spread};
 use crate::bench::peers::Peers;
 use crate::bench::say;
@@ -29,61 +29,50 @@ pub(super) async fn measure(
     options: &Options,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let peers = match options.common.peers {
-        true => Some(Peers::install().await?),
-        false => None,
-    };
-    let (mut durable, mut bulk, mut local) =
-        (Spread::default(), Spread::default(), Spread::default());
-    let (mut bullmq, mut celery) = (Spread::default(), Spread::default());
+    // The latencies are taken at shares of this throughput.
+    let cluster = options.wants(Part::Throughput) || options.wants(Part::Latency);
+    let wanted = options.common.peers && options.wants(Part::Throughput);
+    let peers = if wanted { Some(Peers::install().await?) } else { None };
+    let [mut durable, mut bulk, mut local, mut bullmq, mut celery] =
+        std::array::from_fn(|_| Spread::default());
     let mut shares = vec![];
     for round in 0..=options.common.rounds {
         // The first round warms up, with a tenth of the jobs.
-        let (count, counts) =
-            if round == 0 { (options.jobs / 10, false) } else { (options.jobs, true) };
-        say(&format!("throughput, round {round} of {}", options.common.rounds));
-        let figures = [
-            (&mut durable, postgres(stack, options, count, &mut shares).await?),
-            (&mut bulk, store(stack, count).await?),
-            (&mut local, sqlite(settings, stack, options, count).await?),
-        ];
-        for (spread, figure) in figures {
-            if counts {
+        let count = if round == 0 { options.jobs / 10 } else { options.jobs };
+        let add = |spread: &mut Spread, figure| {
+            if round > 0 {
                 spread.add(figure);
             }
+        };
+        say(&format!("throughput, round {round} of {}", options.common.rounds));
+        if cluster {
+            add(&mut durable, postgres(stack, options, count, &mut shares).await?);
+            add(&mut bulk, store(stack, count).await?);
+        }
+        if options.wants(Part::Embedded) {
+            add(&mut local, sqlite(settings, stack, options, count).await?);
         }
         if let Some(peers) = &peers {
             let redis = stack.redis_url.as_str();
-            let figures = [
-                (&mut bullmq, peers.bullmq(redis, count, options.slots).await?),
-                (&mut celery, peers.celery(redis, count.div_ceil(5)).await?),
-            ];
-            for (spread, figure) in figures {
-                if counts {
-                    spread.add(figure);
-                }
-            }
+            add(&mut bullmq, peers.bullmq(redis, count, options.slots).await?);
+            add(&mut celery, peers.celery(redis, count.div_ceil(5)).await?);
         }
     }
     let versus = |peer: &Spread, name: &str| {
         format!("farm / {name} {:.2}", durable.median() / peer.median())
     };
     let (to_bullmq, to_celery) = (versus(&bullmq, "BullMQ"), versus(&celery, "Celery"));
-    report.figure(
-        "durable_jobs_per_s",
-        "durable jobs, Postgres + Redis",
-        "/s",
-        durable,
-        "aim 10,000, at least 5,000",
-    );
-    report.figure("embedded_jobs_per_s", "durable jobs, SQLite + memory", "/s", local, "");
-    report.figure(
-        "bulk_rows_per_s",
-        "bulk enqueue through the library",
-        "rows/s",
-        bulk,
-        "at least 15,000",
-    );
+    if options.wants(Part::Embedded) {
+        let what = "durable jobs, SQLite + memory";
+        report.figure("embedded_jobs_per_s", what, "/s", local, "one process");
+    }
+    if !cluster {
+        return Ok(());
+    }
+    let what = "durable jobs, Postgres + Redis";
+    report.figure("durable_jobs_per_s", what, "/s", durable, "aim 10,000, at least 5,000");
+    let what = "bulk enqueue through the library";
+    report.figure("bulk_rows_per_s", what, "rows/s", bulk, "at least 15,000");
     if peers.is_some() {
         report.figure("peers.bullmq_jobs_per_s", "BullMQ, no row kept", "/s", bullmq, to_bullmq);
         report.figure("peers.celery_jobs_per_s", "Celery, no row kept", "/s", celery, to_celery);
