@@ -13,6 +13,7 @@ mod m20261122_000006_noop_effects;
 mod m20261122_000007_workers;
 mod m20261122_000008_schedules;
 mod m20261122_000009_turns;
+mod m20261122_000010_paths;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000007_workers::Migration),
             Box::new(m20261122_000008_schedules::Migration),
             Box::new(m20261122_000009_turns::Migration),
+            Box::new(m20261122_000010_paths::Migration),
         ]
     }
 }

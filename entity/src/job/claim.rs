@@ -18,19 +18,22 @@ pub async fn claim<C: ConnectionTrait>(
 ) -> Result<Vec<Model>, DbErr> {
     sql::all(
         db,
-        "UPDATE jobs SET state = 'running', worker = ?, run = run + 1, attempt = attempt + 1, \
+        // First the rows by their ids, then what they must be: with both in one condition the
+        // planner may walk the whole backlog looking for the ids.
+        "WITH held AS MATERIALIZED ( \
+           SELECT id AS held_id, state AS was, run_at AS due_at, kind AS what, queue AS lane, \
+             deadline_at AS until FROM jobs WHERE id IN {list} ORDER BY id {skip locked}) \
+         UPDATE jobs SET state = 'running', worker = ?, run = run + 1, attempt = attempt + 1, \
          version = version + 1, claimed_at = {now}, \
          started_at = COALESCE(started_at, {now}) \
-         WHERE id IN (SELECT id FROM jobs WHERE id IN {list} \
-           AND state IN ('queued', 'retrying') AND run_at <= {now} AND kind IN {list} \
-           AND (deadline_at IS NULL OR deadline_at > {now}) \
-           AND NOT EXISTS (SELECT 1 FROM queue_controls c WHERE c.queue = jobs.queue \
+         FROM held WHERE jobs.id = held_id AND was IN ('queued', 'retrying') \
+           AND due_at <= {now} AND what IN {list} AND (until IS NULL OR until > {now}) \
+           AND NOT EXISTS (SELECT 1 FROM queue_controls c WHERE c.queue = lane \
              AND c.paused_at IS NOT NULL) \
            AND EXISTS (SELECT 1 FROM workers w WHERE w.id = ? AND w.lease_until > {now} \
              AND NOT w.draining) \
-           ORDER BY id {skip locked}) \
          RETURNING {job}",
-        args![worker, list(ids), list(kinds), worker],
+        args![list(ids), worker, list(kinds), worker],
     )
     .await
 }

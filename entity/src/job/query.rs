@@ -256,8 +256,9 @@ pub async fn queue_position<C: ConnectionTrait>(db: &C, job: &Model) -> Result<O
     }
     let count: Option<Count> = sql::one(
         db,
+        // `run >= 0` asks for the index in this order.
         "SELECT count(*) AS n FROM (SELECT 1 FROM jobs WHERE queue = ? \
-         AND state IN ('queued', 'retrying') AND (priority < ? OR (priority = ? AND \
+         AND state IN ('queued', 'retrying') AND run >= 0 AND (priority < ? OR (priority = ? AND \
            (run_at < ? OR (run_at = ? AND id < ?)))) LIMIT ?) AS ahead",
         args![
             job.queue.clone(),

@@ -72,7 +72,7 @@ pub(super) async fn drained(db: &Db, left: u64) -> Result<(), Failure> {
         if began.elapsed() > PATIENCE {
             return Err(Failure::new(format!("{seen} jobs are open and none of them ends")));
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
