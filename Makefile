@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up cluster build test storm lint openapi
+.PHONY: help setup up cluster build bench test storm lint openapi
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,11 @@ cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" 
 
 build: setup ## Build the release binary
 	cargo build --release --locked --package farm
+
+bench: build ## Measure this machine, beside the peers; ARGS="--rounds 5" goes to each benchmark
+	@scripts/setup servers
+	$(TARGET)/release/farm bench queue --peers $(ARGS)
+	$(TARGET)/release/farm bench api --peers $(ARGS)
 
 test: ## Run every test, the stories also as a cluster, by cargo-nextest when it is here
 	@scripts/setup servers

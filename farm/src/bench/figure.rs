@@ -53,6 +53,14 @@ impl Latencies {
         self.0.push(took.as_secs_f64() * 1_000.0);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn join(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The smallest value that `percent` of all do not exceed (nearest rank), in milliseconds.
     pub(super) fn percentile(&self, percent: f64) -> f64 {
         let mut sorted = self.0.clone();

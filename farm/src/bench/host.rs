@@ -35,7 +35,19 @@ pub(super) fn cpu(pid: u32) -> Result<Duration, Failure> {
         // One that has ended by now is counted by its parent.
         total += ticks(child, false).unwrap_or(0);
     }
-    Ok(Duration::from_millis(total * 1_000 / TICKS_PER_SECOND))
+    Ok(time(total))
+}
+
+/// CPU time of a process and all its threads, without its children.
+///
+/// # Errors
+/// When it is gone.
+pub(super) fn cpu_alone(pid: u32) -> Result<Duration, Failure> {
+    ticks(pid, false).map(time)
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
 }
 
 /// `sysconf(_SC_CLK_TCK)`: 100 on every Linux of the last decades.
@@ -83,6 +95,7 @@ mod tests {
         }
         let (now, most) = memory(me).unwrap();
         assert!(now > 1.0 && most >= now, "{now} {most}");
+        assert!(cpu_alone(me).unwrap() <= cpu(me).unwrap());
         assert!(cpu(u32::MAX).is_err());
     }
 }

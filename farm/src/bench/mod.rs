@@ -2,6 +2,7 @@
 //! on. Every figure is a median of rounds that alternate between the farm and its peers, so that
 //! a noisy machine is noisy for all of them.
 
+mod api;
 mod figure;
 mod host;
 mod peers;
@@ -19,6 +20,11 @@ use crate::config::Settings;
 pub(crate) enum Bench {
     /// Jobs: durable throughput, latency from enqueue to start, backlogs, memory.
     Queue(queue::Options),
+    /// The API: latency, requests per second, a thousand connections, enqueueing, memory.
+    Api(api::Options),
+    /// Say hello over HTTP: what the API is measured beside.
+    #[command(hide = true)]
+    Hello(api::hello::Options),
 }
 
 /// What every benchmark understands.
@@ -39,6 +45,8 @@ pub(crate) struct Common {
 pub(crate) async fn run(settings: &Settings, bench: &Bench) -> Result<(), Failure> {
     let (report, json) = match bench {
         Bench::Queue(options) => (queue::run(settings, options).await?, options.common.json),
+        Bench::Api(options) => (api::run(settings, options).await?, options.common.json),
+        Bench::Hello(options) => return api::hello::run(options).await,
     };
     out::print(&if json { report.json() } else { report.text() })
 }

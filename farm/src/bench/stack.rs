@@ -145,7 +145,8 @@ impl Stack {
         more: &[(&'static str, String)],
     ) -> Result<Role, Failure> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let name = args.first().cloned().unwrap_or_default();
+        // `bench hello` is one of ours, too.
+        let name = args.iter().find(|word| *word != "bench").cloned().unwrap_or_default();
         let env = [self.env.clone(), more.to_vec()].concat();
         let program = self.program.clone();
         Role::start(Recipe { name, program, args, env, without: &WITHOUT, quiet: true })
@@ -176,12 +177,14 @@ impl Stack {
         let servers = [
             ("postgres", self.postgres.as_ref().and_then(|server| server.server.pid())),
             ("redis", self.redis.as_ref().and_then(|server| server.server.pid())),
-            ("client", Some(std::process::id())),
         ];
         let servers = servers.into_iter().map(|(name, pid)| (name.to_owned(), pid));
         let roles = roles.iter().map(|role| (role.name().to_owned(), role.pid()));
         let used = |(name, pid): (String, Option<u32>)| Some((name, host::cpu(pid?).ok()?));
-        Cpu { at: Instant::now(), parts: servers.chain(roles).filter_map(used).collect() }
+        // The roles are our children, and counted by themselves.
+        let client = host::cpu_alone(std::process::id()).ok().map(|used| ("client".into(), used));
+        let parts = servers.chain(roles).filter_map(used).chain(client).collect();
+        Cpu { at: Instant::now(), parts }
     }
 
     /// Runs a statement that has no values.

@@ -16,12 +16,19 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Versions; a change of one is a change of the figures.
 const NODE_PACKAGES: [&str; 1] = ["bullmq@6.7.0"];
-const PYTHON_PACKAGES: [&str; 1] = ["celery[redis]==5.7.0"];
+const PYTHON_PACKAGES: [&str; 5] = [
+    "celery[redis]==5.7.0",
+    "fastapi==0.165.0",
+    "uvicorn[standard]==0.54.0",
+    "pyjwt==2.15.1",
+    "orjson==3.13.0",
+];
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("bullmq_worker.js", include_str!("bullmq_worker.js")),
     ("bullmq_producer.js", include_str!("bullmq_producer.js")),
     ("celery_tasks.py", include_str!("celery_tasks.py")),
+    ("fastapi_app.py", include_str!("fastapi_app.py")),
 ];
 
 /// Where they are.
@@ -85,6 +92,22 @@ impl Peers {
         producer.go().await?;
         producer.says("done").await?;
         Ok(per_second(&count, began))
+    }
+
+    /// FastAPI on uvicorn, one process: says hello at `/`, and shows the profile in `profile` to
+    /// who has a token.
+    pub(super) async fn fastapi(
+        &self,
+        port: u16,
+        secret: &str,
+        profile: &Path,
+    ) -> Result<Peer, Failure> {
+        let (port, profile) = (port.to_string(), profile.display().to_string());
+        let env = [("BENCH_JWT_SECRET", secret), ("BENCH_PROFILE", profile.as_str())];
+        let serve = ["fastapi_app.py", &port];
+        let mut server = Peer::start(&self.dir, "venv/bin/python", &serve, &env)?;
+        server.says("ready").await?;
+        Ok(server)
     }
 }
 
