@@ -225,9 +225,10 @@ impl Guard {
         Ok(Self { child, input, told: String::new() })
     }
 
-    /// Says which roles there are; only when that has changed.
-    pub(crate) fn tell<'a>(&mut self, roles: impl IntoIterator<Item = &'a Role>) {
-        let pids = roles.into_iter().filter_map(Role::pid).map(|pid| pid.to_string());
+    /// Says which processes the roles are; only when that has changed. One that has ended may still
+    /// be among them.
+    pub(crate) fn tell(&mut self, roles: impl IntoIterator<Item = u32>) {
+        let pids = roles.into_iter().map(|pid| pid.to_string());
         let line = format!("{}\n", pids.collect::<Vec<_>>().join(" "));
         if let Some(input) = &mut self.input
             && line != self.told
@@ -321,7 +322,7 @@ mod tests {
             })
         });
         let mut guard = Guard::start(&left, Path::new("62")).unwrap();
-        guard.tell([&role, &stranger]);
+        guard.tell([&role, &stranger].into_iter().filter_map(Role::pid));
         drop(guard);
         assert!(!left.exists());
         assert!(role.has_ended() && !stranger.has_ended());
@@ -329,7 +330,7 @@ mod tests {
         assert!(server.has_ended());
         // With the folder gone there is nothing to do.
         let mut guard = Guard::start(&left, Path::new("63")).unwrap();
-        guard.tell([&stranger]);
+        guard.tell(stranger.pid());
         drop(guard);
         assert!(!stranger.has_ended());
         role.kill();

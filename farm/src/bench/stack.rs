@@ -2,6 +2,7 @@
 //! their own, so that each has its own share of the CPU.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use entity::enums::Queue;
@@ -41,7 +42,8 @@ pub(super) struct Stack {
     /// The database to drop at the end, when the server is somebody else's.
     scratch: Option<(String, String)>,
     folder: TempDir,
-    _guard: Guard,
+    /// Stops the roles, of which it knows these, if this process is killed.
+    guard: Mutex<(Guard, Vec<u32>)>,
 }
 
 /// What each part has used of the CPU so far.
@@ -124,7 +126,7 @@ impl Stack {
             postgres,
             scratch,
             folder,
-            _guard: guard,
+            guard: Mutex::new((guard, vec![])),
         })
     }
 
@@ -149,7 +151,12 @@ impl Stack {
         let name = args.iter().find(|word| *word != "bench").cloned().unwrap_or_default();
         let env = [self.env.clone(), more.to_vec()].concat();
         let program = self.program.clone();
-        Role::start(Recipe { name, program, args, env, without: &WITHOUT, quiet: true })
+        let recipe = Recipe { name, program, args, env, without: &WITHOUT, quiet: true };
+        let role = Role::start(recipe)?;
+        let (guard, pids) = &mut *self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        pids.extend(role.pid());
+        guard.tell(pids.iter().copied());
+        Ok(role)
     }
 
     /// Starts a worker of the upkeep queue and waits until it takes work.

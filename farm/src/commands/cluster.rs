@@ -165,7 +165,7 @@ impl Cluster {
         for role in &mut self.roles {
             role.tend()?;
         }
-        self.guard.tell(&self.roles);
+        self.guard.tell(self.roles.iter().filter_map(Role::pid));
         Ok(())
     }
 
