@@ -1,10 +1,8 @@
 //! What wraps every request: id, timing, CORS, the limit on bodies, and errors as problems.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use poem::endpoint::BoxEndpoint;
-use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::middleware::CatchPanic;
 use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response};
 use tracing::Instrument;
@@ -27,14 +25,24 @@ const EXPOSED: &str = "ETag, Location, Retry-After, Preference-Applied, X-Reques
      X-Used-Free-Allowance, X-Remaining-Balance, X-Transaction-ID, X-Usage-Type, \
      X-Current-Usage, X-Limit, X-Available, X-Subscription-Tier, X-Feature-Locked";
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
+
 /// The id of a request, for handlers.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
+/// The routes with all that is around them.
+struct Front<E> {
+    routes: E,
+    cors: Cors,
+    methods: Methods,
+}
+
 /// Wraps the routes.
 pub(crate) fn front<E>(
     routes: E,
-    cors: Arc<Cors>,
+    cors: Cors,
     methods: Methods,
 ) -> impl Endpoint<Output = Response> + 'static
 where
@@ -42,48 +50,49 @@ where
     E::Output: IntoResponse,
 {
     let panics = CatchPanic::new().with_handler(panicked);
-    let methods = Arc::new(methods);
-    let routes: Arc<BoxEndpoint<'static, Response>> = Arc::new(routes.with(panics).boxed());
-    poem::endpoint::make(move |request: Request| {
-        let (routes, cors, methods) = (routes.clone(), cors.clone(), methods.clone());
-        async move {
-            let started = Instant::now();
-            let id = request_id(request.headers());
-            let origin = allowed_origin(request.headers(), &cors);
-            let span = tracing::info_span!(
-                "request",
-                request.id = %id,
-                http.method = %request.method(),
-                http.path = %request.uri().path(),
-            );
-            let path = request.uri().path().to_owned();
-            let mut response = if is_preflight(&request) {
-                Response::builder().status(StatusCode::NO_CONTENT).finish()
-            } else {
-                answer(routes.as_ref(), request, &id).instrument(span).await
-            };
-            let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
-            let headers = response.headers_mut();
-            if path.starts_with("/api") {
-                let private = HeaderValue::from_static("private, no-cache");
-                headers.entry(header::CACHE_CONTROL).or_insert(private);
-                headers.append(header::VARY, HeaderValue::from_static("Authorization"));
-            }
-            if refused {
-                set(headers, "allow", methods.allow(&path));
-            }
-            cors_headers(headers, origin);
-            set(headers, "x-request-id", &id);
-            let millis = started.elapsed().as_micros() as f64 / 1_000.0;
-            set(headers, "x-process-time", &format!("{millis:.2}ms"));
-            set(headers, "x-content-type-options", "nosniff");
-            Ok::<_, poem::Error>(response)
+    Front { routes: routes.with(panics), cors, methods }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let id = request_id(request.headers());
+        let origin = allowed_origin(request.headers(), &self.cors);
+        let uri = request.uri().clone();
+        let span = tracing::info_span!(
+            "request",
+            request.id = %id,
+            http.method = %request.method(),
+            http.path = %uri.path(),
+        );
+        let mut response = if is_preflight(&request) {
+            Response::builder().status(StatusCode::NO_CONTENT).finish()
+        } else {
+            answer(&self.routes, request, &id).instrument(span).await
+        };
+        let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
+        let headers = response.headers_mut();
+        if uri.path().starts_with("/api") {
+            let private = HeaderValue::from_static("private, no-cache");
+            headers.entry(header::CACHE_CONTROL).or_insert(private);
+            headers.append(header::VARY, HeaderValue::from_static("Authorization"));
         }
-    })
+        if refused {
+            set(headers, header::ALLOW, self.methods.allow(uri.path()));
+        }
+        cors_headers(headers, origin);
+        set(headers, REQUEST_ID, &id);
+        let millis = started.elapsed().as_micros() as f64 / 1_000.0;
+        set(headers, PROCESS_TIME, &format!("{millis:.2}ms"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Ok(response)
+    }
 }
 
 async fn answer(
-    routes: &BoxEndpoint<'static, Response>,
+    routes: &impl Endpoint<Output = Response>,
     mut request: Request,
     id: &str,
 ) -> Response {
@@ -111,6 +120,10 @@ async fn read_body(request: &mut Request) -> Result<(), Problem> {
         return Err(Problem::too_large());
     }
     let body = request.take_body();
+    if request.method() == Method::GET && body.is_empty() {
+        // Nothing to read and nobody to read it.
+        return Ok(());
+    }
     let read = tokio::time::timeout(BODY_TIMEOUT, body.into_bytes_limit(MAX_BODY)).await;
     match read {
         Ok(Ok(bytes)) => {
@@ -135,7 +148,7 @@ async fn read_body(request: &mut Request) -> Result<(), Problem> {
 /// The caller's id when it is a sane one, else ours.
 fn request_id(headers: &HeaderMap) -> String {
     headers
-        .get("x-request-id")
+        .get(REQUEST_ID)
         .and_then(|id| id.to_str().ok())
         .filter(|id| (1..=64).contains(&id.len()))
         .filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c)))
@@ -160,18 +173,18 @@ fn cors_headers(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = origin else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    set(headers, "access-control-allow-methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
-    set(
-        headers,
-        "access-control-allow-headers",
+    let mut told = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    told(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE, OPTIONS");
+    told(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
         "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, Accept, \
          Last-Event-ID, X-Request-Id",
     );
-    set(headers, "access-control-max-age", "600");
-    set(headers, "access-control-expose-headers", EXPOSED);
+    told(header::ACCESS_CONTROL_MAX_AGE, "600");
+    told(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

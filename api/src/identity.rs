@@ -1,5 +1,6 @@
 //! Who calls: bearer tokens of the local issuer, and the user behind them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use entity::enums::AccountStatus;
@@ -11,10 +12,12 @@ use poem::Request;
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::problem::Problem;
+use crate::recent::Recent;
 use crate::state::AppState;
 
 /// Seconds an access token lives: 30 min.
@@ -23,6 +26,10 @@ pub const ACCESS_TTL_S: i64 = 30 * 60;
 const LEEWAY_S: u64 = 5;
 /// What stays open longer than a request asks this often whether its caller still may.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
+/// So long a user is let in as they were found: a closed account or a new role takes no longer.
+const LET_IN_FOR: Duration = Duration::from_secs(1);
+/// So many users are remembered.
+const MAX_LET_IN: usize = 10_000;
 /// Longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 8 * 1_024;
 /// Name of the issuer in the tokens.
@@ -93,9 +100,6 @@ impl Issuer {
 
     /// The user id of a good token, and for how long it still is.
     fn check(&self, token: &str) -> Option<(Uuid, Duration)> {
-        if token.len() > MAX_TOKEN {
-            return None;
-        }
         let token = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
         let claims = token.ok()?.claims;
         let left_ms = claims.exp.saturating_add(LEEWAY_S as i64).saturating_mul(1_000);
@@ -106,9 +110,10 @@ impl Issuer {
 }
 
 /// Who showed a good token.
+#[derive(Clone, Debug)]
 pub struct SignedIn {
-    /// The row, as it was when they asked.
-    pub user: user::Model,
+    /// The row, as it was when they asked or a moment before.
+    pub user: Arc<user::Model>,
     /// When the token ends; no later than one signed now would.
     until: Instant,
 }
@@ -174,15 +179,47 @@ async fn authenticate_operator(request: &Request, bearer: Bearer) -> poem::Resul
 
 async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<SignedIn> {
     let state = request.data::<AppState>().ok_or_else(Problem::internal)?;
-    let refused = || Problem::unauthorized("invalid_credentials", "sign in again");
-    let (id, left) = state.issuer.check(&bearer.token).ok_or_else(refused)?;
-    let user = user::by_id(state.db().read(), id).await.map_err(Problem::from)?;
-    let user = user.ok_or_else(refused)?;
+    let signed_in = state.tokens.signed_in(state, &bearer.token).await?;
+    let refused = || Problem::unauthorized("invalid_credentials", "sign in again").into();
+    signed_in.ok_or_else(refused)
+}
+
+/// Who was let in a moment ago, by the hash of their token. Who was refused is not remembered.
+#[derive(Debug)]
+pub(crate) struct Tokens(Recent<[u8; 32], SignedIn>);
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self(Recent::new(LET_IN_FOR, MAX_LET_IN))
+    }
+}
+
+impl Tokens {
+    async fn signed_in(&self, state: &AppState, token: &str) -> Result<Option<SignedIn>, Problem> {
+        if token.len() > MAX_TOKEN {
+            return Ok(None);
+        }
+        let key = Sha256::digest(token.as_bytes()).into();
+        let found = self.0.get(&key, |_| sign_in(state, token)).await?;
+        Ok(found.map(|found| found.value).filter(|known| known.until > Instant::now()))
+    }
+
+    /// Forgets everybody.
+    pub(crate) fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+/// The user behind a good token; a closed account is refused.
+async fn sign_in(state: &AppState, token: &str) -> Result<Option<SignedIn>, Problem> {
+    let Some((id, left)) = state.issuer.check(token) else { return Ok(None) };
+    let until = Instant::now() + left;
+    let Some(user) = user::by_id(state.db().read(), id).await? else { return Ok(None) };
     if is_open(&user) {
-        return Ok(SignedIn { user, until: Instant::now() + left });
+        return Ok(Some(SignedIn { user: Arc::new(user), until }));
     }
     let detail = "this account may not be used; ask support";
-    Err(Problem::new(poem::http::StatusCode::FORBIDDEN, "account_closed", detail).into())
+    Err(Problem::new(poem::http::StatusCode::FORBIDDEN, "account_closed", detail))
 }
 
 #[cfg(test)]
@@ -222,6 +259,5 @@ mod tests {
         let mut parts: Vec<&str> = token.split('.').collect();
         parts[0] = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"; // {"alg":"none","typ":"JWT"}
         assert_eq!(issuer.check(&parts.join(".")), None, "the header does not choose");
-        assert_eq!(issuer.check(&"a".repeat(MAX_TOKEN + 1)), None);
     }
 }

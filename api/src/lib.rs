@@ -13,15 +13,16 @@ pub mod password;
 pub mod problem;
 pub mod process;
 pub mod query;
+mod recent;
+mod rendered;
 pub mod routes;
 pub mod settings;
+mod shelf;
 pub mod state;
 pub mod view;
 
-use std::sync::Arc;
-
 use poem::middleware::SetHeader;
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route};
 use poem_openapi::OpenApiService;
 
 pub use identity::{Caller, Issuer, Operator};
@@ -77,13 +78,29 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
                   img-src 'self' data:";
     let docs =
         service.swagger_ui().with(SetHeader::new().overriding("content-security-policy", policy));
-    let cors = Arc::new(state.cors.clone());
-    let routes = Route::new()
-        .nest("/docs", docs)
-        .at("/openapi.json", openapi_endpoint(document))
-        .nest("/", service)
-        .data(state);
-    front::front(routes, cors, methods).into_endpoint()
+    let cors = state.cors.clone();
+    let pages = Route::new().nest("/docs", docs).at("/openapi.json", openapi_endpoint(document));
+    let service = service.into_endpoint().data(state);
+    front::front(Routes { pages, service }, cors, methods)
+}
+
+/// The service itself, and the pages about it. Looking a path up in one table after the other
+/// would cost every request as much again.
+struct Routes<S> {
+    pages: Route,
+    service: S,
+}
+
+impl<S: Endpoint<Output = Response>> Endpoint for Routes<S> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let path = request.uri().path();
+        if path == "/openapi.json" || path.starts_with("/docs") {
+            return self.pages.call(request).await;
+        }
+        self.service.call(request).await
+    }
 }
 
 fn openapi_endpoint(document: String) -> impl Endpoint<Output = Response> + 'static {

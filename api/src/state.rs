@@ -1,16 +1,20 @@
 //! What every handler can reach.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use entity::job::query::{self, Means};
-use entity::{Db, DbErr};
+use entity::{Db, DbErr, Time, clock};
 use jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::Issuer;
+use crate::identity::{Issuer, Tokens};
 use crate::live::Live;
+use crate::problem::Problem;
+use crate::recent::Recent;
+use crate::shelf::Shelf;
 
 /// Which web pages may call us from a browser.
 #[derive(Clone, Debug, Default)]
@@ -19,13 +23,17 @@ pub struct Cors {
     pub origins: Vec<String>,
 }
 
-/// Shared by all requests.
+/// Shared by all requests; every one of them has its own handle.
 #[derive(Clone, Debug)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What the handles are on.
+#[derive(Debug)]
+pub struct Shared {
     /// Work.
     pub jobs: Jobs,
     /// Tokens.
-    pub issuer: Arc<Issuer>,
+    pub issuer: Issuer,
     /// Browsers.
     pub cors: Cors,
     /// A stored profile older than this is stale.
@@ -34,31 +42,64 @@ pub struct AppState {
     pub stop: CancellationToken,
     /// What operators watch.
     pub(crate) live: Live,
+    /// Who signed in a moment ago.
+    pub(crate) tokens: Tokens,
+    /// Profiles that were looked at a moment ago.
+    pub(crate) shelf: Shelf,
+    clock: Recent<(), Time>,
     durations: Durations,
 }
 
-type Durations = Arc<Mutex<HashMap<String, (Instant, Option<Means>)>>>;
+type Durations = Mutex<HashMap<String, (Instant, Option<Means>)>>;
 
 /// How long a measured mean is shown before it is measured again.
 const DURATION_TTL: Duration = Duration::from_secs(10);
+/// How long we count on from what the farm's clock said.
+const CLOCK_TTL: Duration = Duration::from_secs(10);
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
 
 impl AppState {
     /// The state of one process.
     pub fn new(jobs: Jobs, issuer: Issuer, cors: Cors, fresh_for: Duration) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             jobs,
-            issuer: Arc::new(issuer),
+            issuer,
             cors,
             fresh_for,
             stop: CancellationToken::new(),
             live: Live::default(),
-            durations: Arc::default(),
-        }
+            tokens: Tokens::default(),
+            shelf: Shelf::default(),
+            clock: Recent::new(CLOCK_TTL, 1),
+            durations: Mutex::default(),
+        }))
     }
 
     /// The database.
     pub fn db(&self) -> &Db {
         self.jobs.db()
+    }
+
+    /// The farm's clock, asked now and then and counted on in between.
+    pub async fn now(&self) -> Result<Time, Problem> {
+        let ask = |_| async { Ok(Some(clock::now(self.db().read()).await?)) };
+        let said = self.clock.get(&(), ask).await?.ok_or_else(Problem::internal)?;
+        Ok(Time(said.value.0 + said.asked.elapsed().as_millis() as i64))
+    }
+
+    /// Forgets what was read a moment ago: for whoever moves the clock, or changes rows past us,
+    /// and cannot wait a second.
+    pub fn forget(&self) {
+        self.clock.clear();
+        self.tokens.clear();
+        self.shelf.clear();
     }
 
     /// How long jobs of the kind take, from measured durations.

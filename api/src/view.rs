@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use entity::enums::JobState;
 use entity::job::Model;
 use entity::job::query::{self, Seen};
-use entity::{clock, queue_control};
+use entity::queue_control;
 use jobs::AnyJob;
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
@@ -170,10 +170,10 @@ impl JobView {
 /// Builds the view; asks the database only about jobs that wait.
 pub async fn job_view(state: &AppState, seen: &Seen) -> Result<JobView, Problem> {
     let job = &seen.job;
-    let db = state.db().read();
+    state.shelf.ended(job);
     let remaining = if job.state == JobState::Running && job.worker.is_some() {
         let means = state.mean_durations(&job.kind).await?;
-        let now = clock::now(db).await?;
+        let now = state.now().await?;
         let since = job.started_at.map_or(0, |started| now.millis_since(started));
         means.map(|means| (means.run - since).max(0))
     } else {
@@ -254,7 +254,7 @@ pub async fn waiting_reason(state: &AppState, job: &Model) -> Result<Option<Stri
             if !query::kind_has_worker(db, &job.kind).await? {
                 return Ok(Some(format!("no live worker runs {}", job.kind)));
             }
-            let now = clock::now(db).await?;
+            let now = state.now().await?;
             if job.run_at > now {
                 let what = if job.state == JobState::Retrying { "next attempt" } else { "start" };
                 return Ok(Some(format!("{what} not before {}", job.run_at.rfc3339())));

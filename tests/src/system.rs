@@ -111,7 +111,7 @@ pub struct System {
     /// The provider.
     pub demo: DemoProvider,
     app: Arc<poem::endpoint::BoxEndpoint<'static, poem::Response>>,
-    issuer: Arc<Issuer>,
+    state: AppState,
     engines: Vec<Engine>,
     deps: Deps,
     engine_config: EngineConfig,
@@ -156,7 +156,6 @@ impl System {
         let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
         let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
         let state = AppState::new(jobs.clone(), issuer, cors, farm::machine::FRESH_FOR);
-        let issuer = state.issuer.clone();
         let stop = CancellationToken::new();
         let upkeep = Upkeep::new(
             apart(&stack, &jobs),
@@ -166,11 +165,11 @@ impl System {
             tokio::spawn(upkeep.clone().run_until(stop.clone()));
         }
         let mut system = Self {
-            app: Arc::new(api::app(state).boxed()),
+            app: Arc::new(api::app(state.clone()).boxed()),
+            state,
             jobs,
             upkeep,
             demo,
-            issuer,
             engines: vec![],
             deps,
             engine_config: builder.engine,
@@ -216,7 +215,7 @@ impl System {
     /// The API as this user, made at first use; `admin…` are admins.
     pub async fn as_user(&self, name: &str) -> Client {
         let user = self.user(name).await;
-        let token = self.issuer.sign(&user, 600).expect("a token");
+        let token = self.state.issuer.sign(&user, 600).expect("a token");
         Client { token: Some(token), ..self.api() }
     }
 
@@ -301,6 +300,7 @@ impl System {
         let tx = self.db().begin().await.expect("a transaction");
         clock::advance(&tx, by.as_millis() as i64).await.expect("a movable clock");
         tx.commit().await.expect("a commit");
+        self.state.forget();
     }
 
     /// A number out of the database: `SELECT count(*) AS n …`.

@@ -97,7 +97,7 @@ impl JobBody for AnalyticsJob {
         } else {
             state.mean_durations(&job.kind).await?
         };
-        let now = entity::clock::now(state.db().read()).await?;
+        let now = state.now().await?;
         let passed = now.millis_since(job.run_at);
         let left = means.map(|means| means.whole - passed).filter(|left| *left > 0);
         Ok(Self {

@@ -1,6 +1,5 @@
 //! A job in the words and fields that the existing web client polls.
 
-use entity::clock;
 use entity::enums::JobState;
 use entity::job::query::{self, Seen};
 use poem_openapi::Object;
@@ -59,7 +58,7 @@ pub(crate) async fn flat(state: &AppState, seen: &Seen) -> Result<FlatJob, Probl
     let view = view::job_view(state, seen).await?;
     let job = &seen.job;
     let db = state.db().read();
-    let now = clock::now(db).await?;
+    let now = state.now().await?;
     let username = view::handle(job);
     let end = job.finished_at.unwrap_or(now);
     let held_back = matches!(job.state, JobState::Queued | JobState::Retrying)

@@ -8,7 +8,7 @@ mod flat_job;
 mod follow;
 pub mod health;
 pub mod jobs;
-mod profile_body;
+pub(crate) mod profile_body;
 mod profile_view;
 pub mod profiles;
 pub mod queues;

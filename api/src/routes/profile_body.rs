@@ -1,8 +1,10 @@
 //! How a creator looks from outside: in full with access, as a preview without. Only our own
 //! picture addresses leave the API; until a picture is on our CDN its field is null.
 
+use std::sync::Arc;
+
 use entity::job::Model as Job;
-use entity::{Time, access, clock, post, profile, related_profile};
+use entity::{Time, access, post, profile, related_profile};
 use jobs::Kind;
 use jobs::kinds::profile_fetch::{FetchSource, ProfileFetched};
 use poem::http::StatusCode;
@@ -20,7 +22,7 @@ const POSTS_ON_PROFILE: u64 = 12;
 /// A stored profile with what this caller may see of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Sight {
-    pub(crate) profile: profile::Model,
+    pub(crate) profile: Arc<profile::Model>,
     /// Until when; `None` without access.
     pub(crate) until: Option<Time>,
     pub(crate) age_ms: i64,
@@ -47,14 +49,33 @@ impl Sight {
         caller: &Caller,
         profile: profile::Model,
     ) -> Result<Self, Problem> {
-        let db = state.db().read();
-        let until = access::until(db, caller.id(), profile.id).await?;
-        let now = clock::now(db).await?;
+        let until = access::until(state.db().read(), caller.id(), profile.id).await?;
+        Ok(Self::new(state, caller, Arc::new(profile), until, state.now().await?))
+    }
+
+    /// What the caller may see now, with access until then.
+    pub(crate) fn new(
+        state: &AppState,
+        caller: &Caller,
+        profile: Arc<profile::Model>,
+        until: Option<Time>,
+        now: Time,
+    ) -> Self {
         let limit = state.fresh_for.as_millis() as i64;
         let age_ms = now.millis_since(profile.last_refreshed);
         let posts_stale = profile.posts_refreshed_at.is_none_or(|at| now.millis_since(at) >= limit);
         let admin = caller.0.user.role.is_admin();
-        Ok(Self { stale: age_ms >= limit, profile, until, age_ms, posts_stale, admin })
+        let until = until.filter(|until| *until > now);
+        Self { stale: age_ms >= limit, profile, until, age_ms, posts_stale, admin }
+    }
+
+    /// What everybody who may see as much sees.
+    pub(crate) fn sample(profile: Arc<profile::Model>, full: bool) -> Self {
+        Self { profile, until: None, age_ms: 0, stale: false, posts_stale: false, admin: full }
+    }
+
+    pub(crate) fn age_seconds(&self) -> i64 {
+        self.age_ms.max(0) / 1_000
     }
 
     pub(crate) fn full(&self) -> bool {
@@ -112,7 +133,7 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
         related_profiles: None,
         partial: profile.partial,
         last_refreshed: profile.last_refreshed.rfc3339(),
-        age_seconds: sight.age_ms.max(0) / 1_000,
+        age_seconds: sight.age_seconds(),
         stale: sight.stale,
         access_until: sight.until.map(Time::rfc3339),
         links: ProfileLinks {
@@ -256,6 +277,7 @@ pub(crate) async fn sight_of_job(
     }
     let fetched = job.result.clone().and_then(|r| serde_json::from_value::<ProfileFetched>(r).ok());
     let Some(fetched) = fetched else { return Ok(None) };
+    state.shelf.ended(job);
     match profile::by_id(state.db().read(), fetched.profile_id).await? {
         Some(stored) => Ok(Some((Sight::at(state, caller, stored).await?, fetched.source))),
         None => Ok(None),

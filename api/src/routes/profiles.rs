@@ -20,6 +20,7 @@ use crate::body::JsonBody;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::query as rules;
+use crate::rendered::Rendered;
 use crate::routes::Tag;
 use crate::state::AppState;
 use crate::view::{self as job_view, JobView};
@@ -31,20 +32,22 @@ pub struct Profiles;
 
 /// Seconds `?fetch=true` waits unless told otherwise.
 const DEFAULT_FETCH_WAIT_S: u64 = 8;
+/// Not for caches that are shared.
+const PRIVATE: &str = "private, no-cache";
 
 #[derive(ApiResponse)]
 enum ProfileRead {
     /// What is stored: in full with access, else a preview.
     #[oai(status = 200)]
     Profile(
-        Json<ProfileView>,
+        Rendered<ProfileView>,
         /// Changes with what is shown.
         #[oai(header = "ETag")]
         String,
         /// Never shared between users.
         #[oai(header = "Cache-Control")]
         String,
-        /// `database`, or `provider` when it was fetched for this request.
+        /// `cache` of a moment ago, `database`, or `provider` when it was fetched for this request.
         #[oai(header = "X-Data-Source")]
         String,
     ),
@@ -137,13 +140,19 @@ impl Profiles {
             Some(wait) => wait,
             None => rules::prefer_wait(prefer.0.as_deref())?.unwrap_or(DEFAULT_FETCH_WAIT_S),
         };
-        let sight = Sight::of(&state, &caller, name.as_str()).await?;
+        let found = state.shelf.find(&state, &caller, &name).await?;
         let fresh = |s: &Sight| s.full() && !s.stale && !s.posts_stale;
-        if fetch.0 == Some(true) && !sight.as_ref().is_some_and(fresh) {
+        if fetch.0 == Some(true) && !found.as_ref().is_some_and(|found| fresh(&found.sight)) {
             return fetch_and_wait(&state, &caller, request, name, wait, tags).await;
         }
-        let sight = sight.ok_or_else(|| not_fetched(&name))?;
-        read(&state, tags, &sight, "database").await
+        let found = found.ok_or_else(|| not_fetched(&name))?;
+        let etag = found.sight.etag();
+        if rules::none_match(tags, &etag) {
+            return Ok(ProfileRead::NotModified(etag));
+        }
+        let body = Rendered::text(found.page.body(&found.sight));
+        let source = if found.remembered { "cache" } else { "database" };
+        Ok(ProfileRead::Profile(body, etag, PRIVATE.to_owned(), source.to_owned()))
     }
 
     /// Posts of a creator
@@ -236,6 +245,7 @@ fn not_fetched(name: &Handle) -> Problem {
     .with("field", "username")
 }
 
+/// What has just been fetched, or what there is instead.
 async fn read(
     state: &AppState,
     tags: Option<&str>,
@@ -246,9 +256,8 @@ async fn read(
     if rules::none_match(tags, &etag) {
         return Ok(ProfileRead::NotModified(etag));
     }
-    let view = view(state, sight).await?;
-    let private = "private, no-cache".to_owned();
-    Ok(ProfileRead::Profile(Json(view), etag, private, source.to_owned()))
+    let body = Rendered::of(&view(state, sight).await?);
+    Ok(ProfileRead::Profile(body, etag, PRIVATE.to_owned(), source.to_owned()))
 }
 
 /// The deliberate side effect of `?fetch=true`.

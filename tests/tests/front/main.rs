@@ -21,6 +21,7 @@ mod problems;
 mod profiles;
 mod race;
 mod recorded;
+mod remembered;
 mod renames;
 mod repeats;
 mod stop;
