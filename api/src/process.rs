@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use entity::db::Plans;
 use jobs::Jobs;
 use jobs::kinds::profile_fetch::FRESH_FOR;
 use jobs::process::{End, Env, Failure, Settings, drained, spawn_part, until_stopped};
@@ -32,7 +33,7 @@ pub async fn run(env: Env, settings: Settings) -> Result<End, Failure> {
              of at least 32 bytes",
         ));
     }
-    let db = settings.connect_migrated(CONNECTIONS).await?;
+    let db = settings.connect_migrated(CONNECTIONS, Plans::Kept).await?;
     let jobs = Settings::jobs(db, settings.redis()?.as_ref());
     let front = FrontDoor::open(&settings, &api, jobs).await?;
     // Whoever starts replicas reads where this one is.

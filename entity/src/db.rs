@@ -30,6 +30,25 @@ const IDLE_IN_TRANSACTION_MS: u32 = 5_000;
 /// sooner; a server that vanished (power, network) says nothing for a quarter of an hour.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
+/// How Postgres plans the statements of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plans {
+    /// Once, as a rule: for many small statements, of which planning is the greater part.
+    Kept,
+    /// For every statement, with its values and the sizes of the moment: for batches that join
+    /// tables which grow by thousands of rows a second.
+    Fresh,
+}
+
+impl Plans {
+    fn mode(self) -> &'static str {
+        match self {
+            Self::Kept => "auto",
+            Self::Fresh => "force_custom_plan",
+        }
+    }
+}
+
 /// The database of one process.
 #[derive(Clone)]
 pub struct Db {
@@ -140,6 +159,14 @@ impl Db {
     /// # Errors
     /// When the database cannot be reached or the URL is of neither kind.
     pub async fn connect(url: &str, max: u32) -> Result<Self, DbErr> {
+        Self::connect_with(url, max, Plans::Kept).await
+    }
+
+    /// Like [`Self::connect`], with a say in how Postgres plans.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn connect_with(url: &str, max: u32, plans: Plans) -> Result<Self, DbErr> {
         if url.starts_with("sqlite:") {
             // One writer: SQLite allows no more, and queueing in the pool is fair where the
             // busy handler is not.
@@ -149,7 +176,7 @@ impl Db {
             Ok(Self { read: conn(read), write: conn(write), url: url.to_owned() })
         } else {
             let (server, behind_pooler) = pooler(url)?;
-            let pool = Database::connect(postgres(&server, behind_pooler, max)).await?;
+            let pool = Database::connect(postgres(&server, behind_pooler, max, plans)).await?;
             let conn = Conn { pool, behind_pooler };
             Ok(Self { read: conn.clone(), write: conn, url: url.to_owned() })
         }
@@ -172,7 +199,7 @@ impl Db {
                     .to_owned(),
             ));
         }
-        let mut options = postgres(&pooler(&self.url)?.0, false, 1);
+        let mut options = postgres(&pooler(&self.url)?.0, false, 1, Plans::Kept);
         options.map_sqlx_postgres_opts(|options| options.application_name("farm migrate"));
         Database::connect(options).await
     }
@@ -248,7 +275,7 @@ fn pooler(url: &str) -> Result<(String, bool), DbErr> {
     Ok((server.into(), behind))
 }
 
-fn postgres(url: &str, behind_pooler: bool, max: u32) -> ConnectOptions {
+fn postgres(url: &str, behind_pooler: bool, max: u32, plans: Plans) -> ConnectOptions {
     let mut options = ConnectOptions::new(url.to_owned());
     options
         .max_connections(max)
@@ -266,9 +293,12 @@ fn postgres(url: &str, behind_pooler: bool, max: u32) -> ConnectOptions {
                 ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),
                 ("lock_timeout", LOCK_TIMEOUT_MS.to_string()),
                 ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS.to_string()),
-                // A plan made while a table was all but empty, and kept, reads all of it when it
-                // has grown. Planning costs a tenth of a millisecond at most.
-                ("plan_cache_mode", "force_custom_plan".to_owned()),
+                ("plan_cache_mode", plans.mode().to_owned()),
+                // Every statement has an index. A kept plan of a time when the table was all but
+                // empty must not read the whole of it when it has grown.
+                ("enable_seqscan", "off".to_owned()),
+                // Compiling a plan takes longer than any of ours runs.
+                ("jit", "off".to_owned()),
             ])
         });
     options

@@ -123,7 +123,8 @@ impl Model {
 
     /// The fence of the current run.
     pub fn fence(&self) -> Fence {
-        Fence { id: self.id, run: self.run }
+        // Of a job that nobody runs: no run's.
+        Fence { id: self.id, run: self.run, worker: self.worker.unwrap_or_default() }
     }
 
     /// True while it has handed its work to its children and holds no slot.
@@ -139,6 +140,9 @@ pub struct Fence {
     pub id: Uuid,
     /// The run it was claimed as.
     pub run: i32,
+    /// Who claimed it. A claim is not synced to disk: when a database that crashed has forgotten
+    /// it, the next claim is a run of the same number, and somebody else's.
+    pub worker: Uuid,
 }
 
 /// One failed attempt, kept in `jobs.errors`.

@@ -3,13 +3,14 @@
 //! A template uses `?` for the next value, `{now}` for the farm's clock, `{now+?}` and `{now-?}`
 //! for that clock shifted by a number of milliseconds (a column's name in place of `now` shifts
 //! that column), `{for update}` and `{skip locked}` for row locks (SQLite holds its one write lock
-//! instead), and Postgres casts such as `?::uuid`, which are left out on SQLite. `IN {list}` takes
+//! instead), `{unsynced}` at the end of a condition for a commit that does not wait for the disk
+//! (on Postgres), and Postgres casts such as `?::uuid`, which are left out on SQLite. `IN {list}` takes
 //! the next [`Arg::List`]; `FROM {rows}` takes the next [`Arg::Rows`] as a table `v` with
 //! `column1`, `column2` and so on, to be cast in the template; `{job}` names the columns of a job.
 //! Literals must not contain `?` or braces.
 //!
-//! On Postgres a list is one parameter and so is each column of rows: however many there are, the
-//! statement is the same one, prepared and planned once.
+//! On Postgres a list is one parameter, and so is each column of several rows: however many there
+//! are, the statement is the same one, prepared once.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -25,6 +26,9 @@ use crate::time::Time;
 /// The columns of [`crate::job::Model`]. Named, because a statement that was prepared with `*` is
 /// refused from the moment a migration adds a column.
 static JOB: LazyLock<String> = LazyLock::new(columns::<crate::job::Entity>);
+
+/// As if somebody had said `SET LOCAL synchronous_commit = off` before.
+const UNSYNCED: &str = "AND set_config('synchronous_commit', 'off', true) IS NOT NULL";
 
 /// The columns of an entity, for a `SELECT` or a `RETURNING`.
 pub fn columns<E: EntityTrait>() -> String {
@@ -145,7 +149,10 @@ impl Build {
                 }
                 self.text.push(')');
             }
-            Some(Arg::Rows(rows)) if self.backend == DbBackend::Postgres => self.columns(&rows),
+            Some(Arg::Rows(rows)) if self.backend == DbBackend::Postgres && rows.len() > 1 => {
+                self.columns(&rows);
+            }
+            // A single row is planned faster as it is.
             Some(Arg::Rows(rows)) => {
                 self.text.push_str("(VALUES ");
                 for (i, row) in rows.into_iter().enumerate() {
@@ -206,6 +213,7 @@ impl Build {
             "job" => self.text.push_str(&JOB),
             "for update" if postgres => self.text.push_str("FOR UPDATE"),
             "skip locked" if postgres => self.text.push_str("FOR UPDATE SKIP LOCKED"),
+            "unsynced" if postgres => self.text.push_str(UNSYNCED),
             _ => {}
         }
     }
@@ -341,6 +349,10 @@ mod tests {
         assert_eq!(
             text(DbBackend::Sqlite, template, rows()),
             "SELECT column1 FROM (VALUES (?, ?), (?, ?)) AS v "
+        );
+        assert_eq!(
+            text(DbBackend::Postgres, template, vec![Arg::Rows(vec![args![1, 2]])]),
+            "SELECT column1 FROM (VALUES ($1, $2)) AS v FOR UPDATE SKIP LOCKED"
         );
         assert_eq!(
             text(DbBackend::Postgres, template, rows()),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use api::process::FrontDoor;
 use entity::Db;
+use entity::db::Plans;
 use jobs::Jobs;
 use jobs::process::{Failure, Settings as Common, spawn_part};
 use migration::{Migrator, MigratorTrait};
@@ -47,7 +48,7 @@ pub struct Machine {
 /// Opens the database, with its folder, and brings its tables up to date.
 pub async fn open_database(settings: &Settings) -> Result<Db, Failure> {
     make_data_dir(&settings.common.data_dir)?;
-    let db = settings.common.connect(CONNECTIONS).await?;
+    let db = settings.common.connect(CONNECTIONS, Plans::Fresh).await?;
     let tables = db.for_migrations().await?;
     Migrator::up(&tables, None).await.map_err(Failure::during("migrations failed"))?;
     Ok(db)
@@ -60,7 +61,7 @@ pub async fn open_existing(settings: &Settings) -> Result<Db, Failure> {
         let hint = format!("there is no database at {}; farm up makes one", path.display());
         return Err(Failure::new(hint));
     }
-    settings.common.connect_migrated(2).await
+    settings.common.connect_migrated(2, Plans::Kept).await
 }
 
 /// Whether there is anything to open; a server is asked, a file is looked for.

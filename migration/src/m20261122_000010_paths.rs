@@ -33,8 +33,16 @@ impl MigrationTrait for Migration {
             // Every job leaves two dead versions of its row behind.
             ddl::run(
                 manager,
-                &["ALTER TABLE jobs SET (autovacuum_vacuum_scale_factor = 0.02,
-                    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.02)"],
+                &[
+                    "ALTER TABLE jobs SET (autovacuum_vacuum_scale_factor = 0.02,
+                        autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.02)",
+                    // One that keeps its plan: the other was planned anew by every statement.
+                    "CREATE OR REPLACE FUNCTION farm_now() RETURNS timestamptz
+                        LANGUAGE plpgsql STABLE AS $$ BEGIN
+                        RETURN date_trunc('milliseconds', clock_timestamp())
+                            + (SELECT offset_ms FROM farm_clock) * interval '1 millisecond';
+                        END $$",
+                ],
             )
             .await?;
         }
@@ -54,8 +62,14 @@ impl MigrationTrait for Migration {
         if manager.get_connection().get_database_backend() == DbBackend::Postgres {
             ddl::run(
                 manager,
-                &["ALTER TABLE jobs RESET (autovacuum_vacuum_scale_factor,
-                    autovacuum_vacuum_cost_delay, autovacuum_analyze_scale_factor)"],
+                &[
+                    "ALTER TABLE jobs RESET (autovacuum_vacuum_scale_factor,
+                        autovacuum_vacuum_cost_delay, autovacuum_analyze_scale_factor)",
+                    "CREATE OR REPLACE FUNCTION farm_now() RETURNS timestamptz
+                        LANGUAGE sql STABLE AS $$
+                        SELECT date_trunc('milliseconds', clock_timestamp())
+                            + (SELECT offset_ms FROM farm_clock) * interval '1 millisecond' $$",
+                ],
             )
             .await?;
         }

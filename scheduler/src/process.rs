@@ -1,5 +1,6 @@
 //! The scheduler as a process: `farm scheduler`, and the program `scheduler`.
 
+use entity::db::Plans;
 use jobs::process::{End, Env, Failure, Settings, spawn_part, until_stopped};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ const CONNECTIONS: u32 = 5;
 /// A sentence.
 pub async fn run(_: Env, settings: Settings) -> Result<End, Failure> {
     settings.require_cluster("scheduler")?;
-    let db = settings.connect_migrated(CONNECTIONS).await?;
+    let db = settings.connect_migrated(CONNECTIONS, Plans::Kept).await?;
     let jobs = Settings::jobs(db, settings.redis()?.as_ref());
     let stop = CancellationToken::new();
     let scheduler = Scheduler::new(jobs, UpkeepConfig::default())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use entity::db::Plans;
 use entity::enums::Queue;
 use jobs::kinds::profile_fetch::FRESH_FOR;
 use jobs::process::{End, Env, Failure, Settings, drained, until_stopped};
@@ -61,7 +62,7 @@ pub async fn run(args: WorkerArgs, env: Env, settings: Settings) -> Result<End, 
     let (replicas, seen) = watch::channel(1);
     config.replicas = replicas;
     let provider = worker.provider(None, redis.clone(), seen)?;
-    let db = settings.connect_migrated(CONNECTIONS).await?;
+    let db = settings.connect_migrated(CONNECTIONS, Plans::Fresh).await?;
     let jobs = Settings::jobs(db, redis.as_ref());
     let engine = Engine::start(jobs, Deps { provider, fresh_for: FRESH_FOR }, config).await?;
     println!("worker runs");

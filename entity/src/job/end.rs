@@ -63,8 +63,8 @@ pub async fn succeed(
          stage = NULL, progress_done = COALESCE(progress_total, progress_done), result = ?, \
          error_code = NULL, error_message = NULL, finished_at = {now}, \
          result_expires_at = {now+?} \
-         WHERE id = ? AND run = ? AND state = 'running' AND worker IS NOT NULL RETURNING {job}",
-        args![result, result_ttl_ms, fence.id, fence.run],
+         WHERE id = ? AND run = ? AND state = 'running' AND worker = ? RETURNING {job}",
+        args![result, result_ttl_ms, fence.id, fence.run, fence.worker],
     )
     .await
 }
@@ -80,8 +80,8 @@ pub async fn hand_to_children(
         tx,
         "UPDATE jobs SET version = version + 1, worker = NULL, stage = 'children', result = ?, \
          children_must_succeed = ? WHERE id = ? AND run = ? AND state = 'running' \
-         AND worker IS NOT NULL RETURNING {job}",
-        args![result, must_succeed, fence.id, fence.run],
+         AND worker = ? RETURNING {job}",
+        args![result, must_succeed, fence.id, fence.run, fence.worker],
     )
     .await
 }
@@ -129,17 +129,17 @@ pub async fn finish_many(
 ) -> Result<(Vec<Uuid>, Vec<Uuid>), DbErr> {
     let rows = runs
         .iter()
-        .map(|(fence, result)| vec![fence.id.into(), fence.run.into(), result.clone().into()])
+        .map(|(fence, result)| args![fence.id, fence.run, fence.worker, result.clone()])
         .collect();
     let ended: Vec<Id> = sql::all(
         tx,
         "UPDATE jobs SET state = 'succeeded', version = version + 1, worker = NULL, \
          stage = NULL, progress_done = COALESCE(progress_total, progress_done), \
-         result = v.column3::jsonb, error_code = NULL, error_message = NULL, \
+         result = v.column4::jsonb, error_code = NULL, error_message = NULL, \
          finished_at = {now}, result_expires_at = {now+?} \
          FROM {rows} \
          WHERE jobs.id = v.column1::uuid AND jobs.run = v.column2::int \
-           AND jobs.state = 'running' AND jobs.worker IS NOT NULL RETURNING jobs.id AS id",
+           AND jobs.state = 'running' AND jobs.worker = v.column3::uuid RETURNING jobs.id AS id",
         vec![result_ttl_ms.into(), Arg::Rows(rows)],
     )
     .await?;
@@ -159,8 +159,8 @@ async fn lock(tx: &Tx, fence: Fence) -> Result<Option<Model>, DbErr> {
         tx,
         // Without a worker it has handed over to its children: that run has ended.
         "SELECT {job} FROM jobs WHERE id = ? AND run = ? AND state = 'running' \
-         AND worker IS NOT NULL {for update}",
-        args![fence.id, fence.run],
+         AND worker = ? {for update}",
+        args![fence.id, fence.run, fence.worker],
     )
     .await
 }

@@ -31,7 +31,10 @@ pub async fn write<C: sea_orm::ConnectionTrait>(
     if runs.is_empty() {
         return Ok(vec![]);
     }
-    let rows = runs.iter().map(|(fence, p)| args![fence.id, fence.run, p.stage, p.done]).collect();
+    let rows = runs
+        .iter()
+        .map(|(fence, p)| args![fence.id, fence.run, p.stage, p.done, fence.worker])
+        .collect();
     let changed: Vec<Id> = sql::all(
         db,
         "UPDATE jobs SET version = version + 1, stage = v.column3::text, \
@@ -39,7 +42,7 @@ pub async fn write<C: sea_orm::ConnectionTrait>(
            THEN v.column4::int ELSE progress_done END \
          FROM {rows} WHERE jobs.id = v.column1::uuid \
            AND jobs.run = v.column2::int AND jobs.state = 'running' \
-           AND jobs.worker IS NOT NULL RETURNING jobs.id AS id",
+           AND jobs.worker = v.column5::uuid RETURNING jobs.id AS id",
         vec![Arg::Rows(rows)],
     )
     .await?;
@@ -51,8 +54,8 @@ pub async fn hold(tx: &Tx, fence: Fence) -> Result<bool, DbErr> {
     let row: Option<Id> = sql::one(
         tx,
         "SELECT id FROM jobs WHERE id = ? AND run = ? AND state = 'running' \
-         AND worker IS NOT NULL {for update}",
-        args![fence.id, fence.run],
+         AND worker = ? {for update}",
+        args![fence.id, fence.run, fence.worker],
     )
     .await?;
     Ok(row.is_some())
@@ -70,8 +73,9 @@ pub async fn record_calls(
 ) -> Result<bool, DbErr> {
     let row: Option<Model> = sql::one(
         tx,
-        "SELECT {job} FROM jobs WHERE id = ? AND run = ? AND state = 'running' {for update}",
-        args![fence.id, fence.run],
+        "SELECT {job} FROM jobs WHERE id = ? AND run = ? AND state = 'running' AND worker = ? \
+         {for update}",
+        args![fence.id, fence.run, fence.worker],
     )
     .await?;
     let Some(job) = row else { return Ok(false) };

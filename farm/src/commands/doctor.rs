@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use entity::db::Plans;
 use entity::job::integrity;
 use entity::{Db, clock, queue_control, schedule, worker};
 use jobs::TicketQueue;
@@ -37,7 +38,7 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<(), Failure> 
     let mut report = Report::default();
     data_dir(settings, &mut report);
     if machine::database_exists(settings) {
-        match settings.common.connect(2).await {
+        match settings.common.connect(2, Plans::Kept).await {
             Ok(db) => database(&db, &mut report).await,
             Err(failure) => report.add(Verdict::Bad, "database", failure.0),
         }

@@ -1,6 +1,7 @@
 //! `farm migrate`: the tables.
 
 use clap::ValueEnum;
+use entity::db::Plans;
 use jobs::process::Failure;
 use migration::{Migrator, MigratorTrait};
 use sea_orm_migration::migrator::MigrationStatus;
@@ -22,7 +23,7 @@ pub(crate) enum Action {
 
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failure> {
     machine::make_data_dir(&settings.common.data_dir)?;
-    let db = settings.common.connect(2).await?;
+    let db = settings.common.connect(2, Plans::Kept).await?;
     let tables = db.for_migrations().await?;
     match action {
         Action::Up => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use entity::Db;
+use entity::db::Plans;
 use url::Url;
 
 use super::Failure;
@@ -120,9 +121,10 @@ impl Settings {
     ///
     /// # Errors
     /// A sentence without the password.
-    pub async fn connect(&self, connections: u32) -> Result<Db, Failure> {
+    pub async fn connect(&self, connections: u32, plans: Plans) -> Result<Db, Failure> {
         let url = self.database();
-        let opened = Db::connect(&url, self.max_connections.unwrap_or(connections)).await;
+        let opened = Db::connect_with(&url, self.max_connections.unwrap_or(connections), plans);
+        let opened = opened.await;
         opened.map_err(|error| {
             // Drivers quote the URL, and the URL holds the password.
             let error = error.to_string().replace(&url, "the URL");
@@ -143,8 +145,8 @@ impl Settings {
     ///
     /// # Errors
     /// A sentence; pending migrations are one reason.
-    pub async fn connect_migrated(&self, connections: u32) -> Result<Db, Failure> {
-        let db = self.connect(connections).await?;
+    pub async fn connect_migrated(&self, connections: u32, plans: Plans) -> Result<Db, Failure> {
+        let db = self.connect(connections, plans).await?;
         if entity::db::is_migrated(db.read()).await? {
             return Ok(db);
         }

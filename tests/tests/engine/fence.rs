@@ -1,8 +1,9 @@
 //! The fence: a run that is no longer the job's latest writes nothing.
 //!
 //! To see that these stories hold something: take `AND run = ?` and its argument out of `succeed`
-//! in entity/src/job/end.rs, and `a_stale_commit_…` and `a_worker_that_slept_…` turn red; take
-//! `AND jobs.run = v.column2::int` out of `finish_many`, and `a_stale_end_in_a_batch_…` does.
+//! in entity/src/job/end.rs, and `an_earlier_run_of_the_same_worker_…` turns red; take
+//! `AND worker = ?` out, and `a_claim_that_a_crash_forgot_…` does; take
+//! `AND jobs.worker = v.column3::uuid` out of `finish_many`, and the latter does, too.
 
 use std::time::Duration;
 
@@ -53,6 +54,48 @@ async fn runs_with_effect(system: &System, id: Uuid) -> Vec<i32> {
     let select = "SELECT run FROM noop_effects WHERE job_id = ? ORDER BY id";
     let rows = sql::rows(system.db().read(), select, args![id]).await.unwrap();
     rows.iter().map(|row| row.try_get("", "run").unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_run_of_the_same_worker_writes_nothing() {
+    let system = System::builder().workers(0).without_upkeep().start().await;
+    let job = system.jobs.submit(&noop(), &Options::default()).await.unwrap();
+    let hand = Hand::of(system.db()).await;
+    let stale = hand.take(job.id).await.fence();
+    system.settle(stale, &Settle::PutBack).await.unwrap();
+    let current = hand.take(job.id).await;
+    assert_eq!((stale.run, current.run, current.worker), (1, 2, Some(stale.worker)));
+    assert!(!commit(&system, stale).await);
+    assert!(commit(&system, current.fence()).await);
+    assert_eq!(runs_with_effect(&system, job.id).await, [2]);
+    hand.sign_off().await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_a_crash_forgot_ends_nothing() {
+    let system = System::builder().workers(0).without_upkeep().start().await;
+    let job = system.jobs.submit(&noop(), &Options::default()).await.unwrap();
+    let before = Hand::of(system.db()).await;
+    let stale = before.take(job.id).await.fence();
+    let forget = "UPDATE jobs SET state = 'queued', run = 0, attempt = 0, version = 1, \
+         worker = NULL, claimed_at = NULL, started_at = NULL WHERE id = ?";
+    sql::execute(system.db().write(), forget, args![job.id]).await.unwrap();
+    let after = Hand::of(system.db()).await;
+    let current = after.take(job.id).await;
+    assert_eq!((stale.run, current.run), (1, 1), "two runs of one number");
+    assert!(!commit(&system, stale).await);
+    let tx = system.db().begin().await.unwrap();
+    let (ended, _) = end::finish_many(&tx, &[(stale, json!("stale"))], 60_000).await.unwrap();
+    assert!(ended.is_empty() && !progress::hold(&tx, stale).await.unwrap());
+    tx.rollback().await.unwrap();
+    assert!(system.settle(stale, &Settle::PutBack).await.is_none());
+    assert_eq!(system.job(job.id).await, current, "nothing was written");
+    assert!(commit(&system, current.fence()).await);
+    assert_eq!(runs_with_effect(&system, job.id).await, [1]);
+    before.sign_off().await;
+    after.sign_off().await;
+    system.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

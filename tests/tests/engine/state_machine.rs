@@ -154,8 +154,9 @@ impl Job {
         self.waits() && self.deadline == Some(true)
     }
 
-    fn fence(&self, stale: bool) -> Fence {
-        Fence { id: self.id, run: self.run - i32::from(stale) }
+    fn fence(&self, stale: bool, workers: &[Hand<'_>]) -> Fence {
+        let worker = self.worker.map(|worker| workers[worker].id).unwrap_or_default();
+        Fence { id: self.id, run: self.run - i32::from(stale), worker }
     }
 
     fn become_(&mut self, state: JobState) {
@@ -354,7 +355,7 @@ impl<'a> World<'a> {
     }
 
     async fn succeed(&mut self, job: usize, stale: bool, batch: bool) {
-        let fence = self.jobs[job].fence(stale);
+        let fence = self.jobs[job].fence(stale, &self.workers);
         let tx = self.db.begin().await.unwrap();
         let ended = if batch {
             let (ended, _) = end::finish_many(&tx, &[(fence, json!({}))], PAUSE_MS).await.unwrap();
@@ -379,7 +380,7 @@ impl<'a> World<'a> {
             3 => Settle::Snooze { delay_ms: PAUSE_MS },
             _ => Settle::PutBack,
         };
-        let fence = self.jobs[job].fence(stale);
+        let fence = self.jobs[job].fence(stale, &self.workers);
         let tx = self.db.begin().await.unwrap();
         let settled = end::settle(&tx, fence, &how).await.unwrap();
         tx.commit().await.unwrap();

@@ -29,7 +29,7 @@ async fn a_pooler_that_the_url_keeps_quiet_about_is_noticed_at_start() {
     let open = async |told: bool| {
         let url = pooler.url(&direct, told);
         let env = Env::of([("DATABASE_URL".to_owned(), url)]).unwrap();
-        Settings::read(&env).unwrap().connect_migrated(4).await
+        Settings::read(&env).unwrap().connect_migrated(4, entity::db::Plans::Fresh).await
     };
     let refused = open(false).await.unwrap_err();
     assert!(refused.0.contains("add ?pgbouncer=true to DATABASE_URL"), "{refused}");

@@ -60,7 +60,10 @@ pub(crate) async fn claim_loop(
         for job in claimed {
             let Some(slot) = permits.pop() else { break };
             let handle = Arc::new(RunHandle::new(job.fence(), life.clone()));
-            shared.runs.add(handle.clone());
+            if !shared.runs.add(handle.clone()) {
+                // The database crashed and forgot the first claim; that run goes on.
+                continue;
+            }
             if life.dead.is_cancelled() {
                 // The lease was lost while we claimed: the sweep over the runs missed this one.
                 handle.abandon();

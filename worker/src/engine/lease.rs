@@ -215,7 +215,7 @@ impl Keeper {
         self.runs.request_stop(&asked.map(|row| row.id).collect::<Vec<_>>());
         let unknown: HashSet<Fence> = rows
             .iter()
-            .map(|row| Fence { id: row.id, run: row.run })
+            .map(|row| Fence { id: row.id, run: row.run, worker: life.id })
             .filter(|fence| !self.runs.has(*fence))
             .collect();
         for fence in unknown.intersection(strays) {

@@ -1,6 +1,7 @@
 //! A registration of this worker, and the runs it owns.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use entity::job::Fence;
@@ -79,8 +80,15 @@ impl Runs {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, run: Arc<RunHandle>) {
-        self.lock().insert(run.fence, run);
+    /// False when it is there already.
+    pub(crate) fn add(&self, run: Arc<RunHandle>) -> bool {
+        match self.lock().entry(run.fence) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(run);
+                true
+            }
+        }
     }
 
     pub(crate) fn remove(&self, fence: Fence) {
