@@ -133,7 +133,12 @@ impl Build {
                 debug_assert!(kept.is_some(), "a list without IN: {}", self.text);
                 self.text.truncate(kept.unwrap_or(self.text.len()));
                 self.text.push_str("= ANY(");
-                self.bind(Value::Array(kind, Some(Box::new(values))));
+                if values.is_empty() {
+                    // Of whatever type it is compared with.
+                    self.text.push_str("NULL");
+                } else {
+                    self.bind(Value::Array(kind, Some(Box::new(values))));
+                }
                 self.text.push(')');
             }
             Some(Arg::List(values)) => {
@@ -343,7 +348,9 @@ mod tests {
 
     #[test]
     fn empty_lists_match_nothing_and_rows_are_a_table() {
-        assert_eq!(text(DbBackend::Sqlite, "x IN {list}", vec![Arg::List(vec![])]), "x IN (NULL)");
+        let nothing = || vec![Arg::List(vec![])];
+        assert_eq!(text(DbBackend::Sqlite, "x IN {list}", nothing()), "x IN (NULL)");
+        assert_eq!(text(DbBackend::Postgres, "x IN {list}", nothing()), "x = ANY(NULL)");
         let rows = || vec![Arg::Rows(vec![args![1, 2], args![3, 4]])];
         let template = "SELECT column1 FROM {rows} {skip locked}";
         assert_eq!(

@@ -197,7 +197,7 @@ mod tests {
     fn concurrency_names_queues_and_numbers() {
         let two = parse_concurrency("fetch=8, ai=1").unwrap();
         assert_eq!(two, [(Queue::Fetch, 8), (Queue::Ai, 1)].into());
-        for bad in ["fetch", "fetch=0", "fetch=257", "fetch=-1", "fetsch=1", "=3"] {
+        for bad in ["fetch", "fetch=0", "fetch=1025", "fetch=-1", "fetsch=1", "=3"] {
             assert!(parse_concurrency(bad).is_err(), "{bad}");
         }
         assert!(parse_concurrency("fetsch=1").unwrap_err().contains("one of fetch"));
