@@ -18,10 +18,6 @@ pub use failure::Failure;
 pub use logging::start as start_logging;
 pub use settings::{LogFormat, Settings};
 
-/// Every process of the farm allocates with it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How a process comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
