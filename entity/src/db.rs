@@ -35,8 +35,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 pub enum Plans {
     /// Once, as a rule: for many small statements, of which planning is the greater part.
     Kept,
-    /// For every statement, with its values and the sizes of the moment: for batches that join
-    /// tables which grow by thousands of rows a second.
+    /// For every statement, with its values and the sizes of the moment: for batches over tables
+    /// that grow by thousands of rows a second, where a plan of a minute ago reads all of them.
     Fresh,
 }
 
@@ -294,9 +294,6 @@ fn postgres(url: &str, behind_pooler: bool, max: u32, plans: Plans) -> ConnectOp
                 ("lock_timeout", LOCK_TIMEOUT_MS.to_string()),
                 ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS.to_string()),
                 ("plan_cache_mode", plans.mode().to_owned()),
-                // Every statement has an index. A kept plan of a time when the table was all but
-                // empty must not read the whole of it when it has grown.
-                ("enable_seqscan", "off".to_owned()),
                 // Compiling a plan takes longer than any of ours runs.
                 ("jit", "off".to_owned()),
             ])

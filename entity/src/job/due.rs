@@ -145,6 +145,7 @@ async fn of_owner<C: ConnectionTrait>(
     kinds: &[String],
     limit: usize,
 ) -> Result<VecDeque<Due>, DbErr> {
+    // All of one user, or of nobody; named in the order, nobody's are not sorted either.
     let whose = if owner.is_some() { "user_id = ?" } else { "user_id IS NULL" };
     let mut args = args![lane.queue.clone(), lane.priority as i16];
     args.extend(owner.map(Arg::from));
@@ -155,7 +156,7 @@ async fn of_owner<C: ConnectionTrait>(
             "SELECT id, queue, priority, run_at FROM jobs WHERE state IN ('queued', 'retrying') \
              AND queue = ? AND priority = ? AND {whose} AND run_at <= {{now}} \
              AND (deadline_at IS NULL OR deadline_at > {{now}}) AND kind IN {{list}} \
-             ORDER BY run_at, id LIMIT ?"
+             ORDER BY user_id, run_at, id LIMIT ?"
         ),
         args,
     )
