@@ -1,6 +1,6 @@
 //! The `jobs` row: the only truth about a job. Every change of state is one conditional UPDATE
 //! whose row count is checked and which bumps `version`; whatever a run writes is fenced by
-//! `(id, run)`.
+//! `(id, run, worker)`.
 
 pub mod cancel;
 pub mod claim;
