@@ -15,7 +15,7 @@ use crate::servers::find;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Versions; a change of one is a change of the figures.
-const NODE_PACKAGES: [&str; 1] = ["bullmq@6.7.0"];
+const NODE_PACKAGES: [&str; 2] = ["bullmq@6.7.0", "ioredis@6.0.0"];
 const PYTHON_PACKAGES: [&str; 5] = [
     "celery[redis]==5.7.0",
     "fastapi==0.165.0",
