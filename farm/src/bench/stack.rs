@@ -159,11 +159,16 @@ impl Stack {
         Ok(role)
     }
 
-    /// Starts a worker of the upkeep queue and waits until it takes work.
-    pub(super) async fn worker(&self, slots: usize) -> Result<Role, Failure> {
+    /// Starts a worker of one queue and waits until it takes work.
+    pub(super) async fn worker(
+        &self,
+        queue: Queue,
+        slots: u16,
+        more: &[(&'static str, String)],
+    ) -> Result<Role, Failure> {
         let before = self.live_workers().await?;
-        let line = format!("worker --queues upkeep --concurrency upkeep={slots}");
-        let mut role = self.role(&line, &[])?;
+        let line = format!("worker --queues {queue} --concurrency {queue}={slots}");
+        let mut role = self.role(&line, more)?;
         let began = Instant::now();
         while self.live_workers().await? <= before {
             if role.has_ended() || began.elapsed() > PATIENCE {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use api::Issuer;
-use entity::enums::{Role as Rank, Tier};
+use entity::enums::{Queue, Role as Rank, Tier};
 use entity::user::{self, NewUser};
 use jobs::Options;
 use jobs::kinds::profile_fetch::ProfileFetch;
@@ -120,20 +120,12 @@ impl Site {
 /// Starts a worker that fetches from the demo provider, one profile at a time, and waits until it
 /// takes work.
 pub(super) async fn fetcher(stack: &Stack, demo: &DemoProvider) -> Result<Role, Failure> {
-    let failed = || Failure::during("workers cannot be counted");
     let env = [
         ("DECODO_BASE_URL", demo.base_url()),
         ("DECODO_USERNAME", "bench".to_owned()),
         ("DECODO_PASSWORD", "bench".to_owned()),
     ];
-    let before = entity::worker::count_live(stack.db().read()).await.map_err(failed())?;
-    let mut worker = stack.role("worker --queues fetch --concurrency fetch=1", &env)?;
-    let began = Instant::now();
-    while entity::worker::count_live(stack.db().read()).await.map_err(failed())? <= before {
-        patient(&mut worker, began)?;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(worker)
+    stack.worker(Queue::Fetch, 1, &env).await
 }
 
 /// A user and a token.

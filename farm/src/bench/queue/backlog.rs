@@ -1,6 +1,7 @@
 //! What claims and ends cost when much is queued, and when much was finished and pruned; and what
 //! a queued job costs in the processes.
 
+use entity::enums::Queue;
 use entity::job::retention;
 use jobs::process::Failure;
 
@@ -116,9 +117,9 @@ async fn drain(stack: &Stack, options: &Options, more: u64, upto: u64) -> Result
     flow::submit(&stack.jobs, more).await?;
     let before = flow::succeeded(stack.db()).await?;
     let scheduler = stack.role("scheduler", &[])?;
-    let worker = stack.worker(options.slots.into()).await?;
+    let worker = stack.worker(Queue::Upkeep, options.slots, &[]).await?;
     let at_rest = resident(&worker)?.0;
-    flow::drained(stack.db(), 0).await?;
+    flow::drained(stack.db()).await?;
     let at_most = resident(&worker)?.1;
     stop(worker).await?;
     stop(scheduler).await?;
@@ -139,7 +140,7 @@ async fn memory_of_waiting(stack: &Stack, options: &Options, rows: u64) -> Resul
     stack.pause(true).await?;
     flow::submit(&stack.jobs, rows.saturating_sub(flow::open(stack.db()).await?)).await?;
     let scheduler = stack.role("scheduler", &[])?;
-    let worker = stack.worker(options.slots.into()).await?;
+    let worker = stack.worker(Queue::Upkeep, options.slots, &[]).await?;
     // Three sweeps.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let memory = resident(&worker)?.0 + resident(&scheduler)?.0;

@@ -10,7 +10,7 @@ use jobs::submit::new_job;
 use jobs::{Jobs, Options};
 
 /// Jobs of one call of `submit_many`.
-pub(super) const CHUNK: u64 = 1_000;
+const CHUNK: u64 = 1_000;
 
 /// A run may take this long without a single job ending.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,16 +52,14 @@ pub(super) async fn succeeded(db: &Db) -> Result<u64, Failure> {
     count(db, "SELECT count(*) AS n FROM jobs WHERE state = 'succeeded'").await
 }
 
-/// Waits until at most `left` jobs are open.
-pub(super) async fn drained(db: &Db, left: u64) -> Result<(), Failure> {
-    // One step of an index for the usual question; counting would slow down what is measured.
-    let more = format!(
-        "SELECT count(*) AS n FROM (SELECT 1 AS one FROM jobs WHERE state IN \
-         ('queued', 'retrying', 'running') LIMIT 1 OFFSET {left}) AS more"
-    );
+/// Waits until no job is open.
+pub(super) async fn drained(db: &Db) -> Result<(), Failure> {
+    // The first will do; counting would slow down what is measured.
+    let more = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM jobs WHERE state IN \
+         ('queued', 'retrying', 'running') LIMIT 1) AS more";
     let (mut seen, mut began) = (u64::MAX, Instant::now());
     let mut looked = Instant::now();
-    while count(db, &more).await? > 0 {
+    while count(db, more).await? > 0 {
         if looked.elapsed() > Duration::from_secs(10) {
             looked = Instant::now();
             let now = open(db).await?;

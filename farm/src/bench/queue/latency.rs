@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use entity::enums::Queue;
 use entity::job::query;
 use jobs::kinds::noop::{Noop, NoopDone};
 use jobs::process::Failure;
@@ -29,7 +30,7 @@ pub(super) async fn measure(
     let capacity = report.median("durable_jobs_per_s");
     stack.empty().await?;
     let scheduler = stack.role("scheduler", &[])?;
-    let worker = stack.worker(options.slots.into()).await?;
+    let worker = stack.worker(Queue::Upkeep, options.slots, &[]).await?;
     let loads = [("idle", 0.0), ("half", 0.5), ("busy", 0.8)];
     let mut found: Vec<(Spread, Spread)> = vec![Default::default(); loads.len()];
     let mut commits = (Spread::default(), Spread::default());
@@ -120,7 +121,7 @@ async fn under_load(stack: &Stack, per_second: f64) -> Result<Latencies, Failure
         load.abort();
     }
     let probes = probes?;
-    flow::drained(stack.db(), 0).await?;
+    flow::drained(stack.db()).await?;
     let mut waits = Latencies::default();
     for (id, sent) in probes {
         waits.add(started(stack, id).await?.saturating_sub(sent));

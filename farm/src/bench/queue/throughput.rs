@@ -92,10 +92,10 @@ async fn postgres(
 ) -> Result<f64, Failure> {
     stack.empty().await?;
     let scheduler = stack.role("scheduler", &[])?;
-    let worker = stack.worker(options.slots.into()).await?;
+    let worker = stack.worker(Queue::Upkeep, options.slots, &[]).await?;
     let (before, began) = (stack.cpu(&[&worker, &scheduler]), Instant::now());
     flow::submit(&stack.jobs, count).await?;
-    flow::drained(stack.db(), 0).await?;
+    flow::drained(stack.db()).await?;
     let took = began.elapsed();
     *shares = stack.cpu(&[&worker, &scheduler]).since(&before);
     all_succeeded(stack.db(), count).await?;
@@ -135,7 +135,7 @@ async fn sqlite(
     let upkeep = tokio::spawn(upkeep.run_until(done.clone()));
     let began = Instant::now();
     flow::submit(&jobs, count).await?;
-    flow::drained(jobs.db(), 0).await?;
+    flow::drained(jobs.db()).await?;
     let took = began.elapsed();
     all_succeeded(jobs.db(), count).await?;
     engine.shutdown().await;
