@@ -10,7 +10,7 @@ use entity::enums::Queue;
 use jobs::limit::RateLimit;
 use jobs::process::{Env, Failure, Secret};
 use jobs::redis::Redis;
-use models::Tier;
+use models::Wanted;
 use tokio::sync::watch;
 use url::Url;
 
@@ -45,7 +45,7 @@ pub struct WorkerSettings {
     /// `FARM_TIMEOUT_SECONDS`: no attempt may take longer, whatever its kind allows.
     pub longest: Duration,
     /// `AI_TIER`.
-    pub ai_tier: Tier,
+    pub ai_tier: Wanted,
     /// `ENABLE_AI_ANALYSIS`.
     pub ai_enabled: bool,
 }
