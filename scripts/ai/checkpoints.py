@@ -67,9 +67,11 @@ TINY = Size(
     | dict(max_position_embeddings=128),
 )
 
+# Trained on a thousand captions, as many pieces as make the BPE take 75 tokens a caption, which is
+# what the published one takes. (A larger vocabulary would know those captions by heart.)
 FULL = Size(
-    bpe=8000,
-    unigram=8000,
+    bpe=5000,
+    unigram=6000,
     wordpiece=8000,
     base=dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
     | dict(max_position_embeddings=514),
