@@ -115,6 +115,11 @@ pub trait Analyzer: Send {
     /// Who answers.
     fn models(&self) -> Vec<ModelId>;
 
+    /// Bytes of its weights, mapped ones included; of rules: 0.
+    fn bytes(&self) -> u64 {
+        0
+    }
+
     /// One answer for each caption, in their order. An answer does not depend on what else is in
     /// the batch.
     fn analyze(&mut self, captions: &[Prepared]) -> Vec<Result<Analysis, Offence>>;

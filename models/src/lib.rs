@@ -1,16 +1,19 @@
 //! Caption analysis: what a caption is about, how it sounds, in which language. No HTTP, no
 //! database.
 //!
-//! Start with [`analysis`]: what an [`Analyzer`] answers. Three [`Tier`]s answer it.
+//! Start with [`analysis`]: what an [`Analyzer`] answers. Three [`Tier`]s answer it; [`Engine`] keeps
+//! them on threads of their own and merges the work of many callers.
 
 #![deny(missing_docs)]
 
 pub mod analysis;
+pub mod engine;
 pub mod label;
 pub mod text;
 pub mod tier;
 
 pub use analysis::{Analysis, Analyzer, ModelId, Offence};
+pub use engine::{Engine, EngineError};
 pub use label::{Category, Method, Sentiment};
 pub use text::Prepared;
 pub use tier::{Tier, Wanted};
