@@ -7,6 +7,8 @@
 
 pub mod analysis;
 pub mod label;
+#[cfg(feature = "bert")]
+pub mod nets;
 pub mod text;
 pub mod tier;
 
