@@ -9,7 +9,7 @@ CARGO_DENY_VERSION := 0.20.2
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the build needs and is not here: a C compiler
+setup: ## Install what the build needs and is not here: C and C++ compilers, libtorch
 	@scripts/setup
 
 up: build ## Build and start the farm on this machine; ARGS="--port 9000" goes to `farm up`
