@@ -9,6 +9,8 @@
 pub mod analysis;
 pub mod engine;
 pub mod label;
+#[cfg(feature = "bert")]
+pub mod nets;
 pub mod text;
 pub mod tier;
 

@@ -23,13 +23,14 @@ from transformers import (
 )
 
 import texts
-import vocabularies
 
 MAX_TOKENS = 128
 CAPTIONS = 520
 IDS_IN_FULL = 50
-FILES = ["config.json", "model.safetensors", "vocab.json", "merges.txt", "vocab.txt"]
-SENTENCE_PIECE = "sentencepiece.bpe.model"
+FILES = [
+    "config.json", "model.safetensors", "vocab.json", "merges.txt", "vocab.txt",
+    "sentencepiece.bpe.model",
+]  # fmt: skip
 
 CATEGORIES = [
     "Fashion & Beauty", "Food & Drink", "Travel & Tourism", "Technology", "Fitness & Health",
@@ -69,9 +70,6 @@ def copy(source, target):
     for name in FILES:
         if (source / name).exists():
             shutil.copyfile(source / name, target / name)
-    if (source / SENTENCE_PIECE).exists():
-        model = (source / SENTENCE_PIECE).read_bytes()
-        (target / SENTENCE_PIECE).write_bytes(vocabularies.without_character_map(model))
 
 
 def encode(tokenizer, *texts):

@@ -11,7 +11,6 @@ from collections import Counter
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 from tokenizers import ByteLevelBPETokenizer
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
@@ -66,15 +65,6 @@ def unigram(folder, texts, size, max_tokens):
     tokenizer = XLMRobertaTokenizerFast(vocab_file=str(file), model_max_length=max_tokens)
     tokenizer.save_pretrained(folder)
     return len(tokenizer)
-
-
-def without_character_map(model):
-    """A SentencePiece model without its table of compatible characters, 240 of 250 KB. Readers that
-    normalise by themselves (NFKC, as rust_tokenizers does) do not miss it.
-    """
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
-    proto.normalizer_spec.precompiled_charsmap = b""
-    return proto.SerializeToString()
 
 
 def wordpiece(folder, texts, size, max_tokens):
