@@ -7,6 +7,7 @@
 
 pub mod analysis;
 pub mod label;
+pub mod store;
 pub mod text;
 pub mod tier;
 
