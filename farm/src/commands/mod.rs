@@ -7,6 +7,7 @@ pub(crate) mod demo_provider;
 pub(crate) mod doctor;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
+pub(crate) mod models;
 pub(crate) mod out;
 pub(crate) mod queues;
 pub(crate) mod schedules;
