@@ -75,6 +75,11 @@ enum Command {
         #[command(subcommand)]
         action: commands::models::Action,
     },
+    /// How captions are analysed.
+    Ai {
+        #[command(subcommand)]
+        action: commands::ai::Action,
+    },
     /// Check this installation and say what is wrong with it.
     Doctor {
         /// Print JSON.
@@ -218,6 +223,7 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
         Command::Schedules { action } => commands::schedules::run(&settings, action).await?,
         Command::Top(top) => commands::top::run(&settings, &top).await?,
         Command::Models { action } => commands::models::run(&settings, action).await?,
+        Command::Ai { action } => commands::ai::run(&settings, action).await?,
         Command::Doctor { json } => commands::doctor::run(&settings, json).await?,
         Command::Bench { what } => bench::run(&settings, &what).await?,
         Command::DemoProvider { host, port, recorded, latency_ms } => {

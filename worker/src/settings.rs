@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,14 +80,13 @@ impl WorkerSettings {
         })
     }
 
-    /// The models on this machine.
+    /// The models on this machine; without a home folder they are kept in `models` of the data
+    /// dir.
     ///
     /// # Errors
-    /// When there is no place for them, or an operator's registry breaks a rule.
-    pub fn models(&self) -> Result<Store, Failure> {
-        let cache = self.ai_models_cache.as_ref().ok_or_else(|| {
-            Failure::new("there is no home folder to keep models in; set AI_MODELS_CACHE_DIR")
-        })?;
+    /// When an operator's registry of models cannot be read or breaks a rule.
+    pub fn models(&self, data_dir: &Path) -> Result<Store, Failure> {
+        let cache = self.ai_models_cache.clone().unwrap_or_else(|| data_dir.join("models"));
         Store::open(cache, self.ai_models_file.as_deref())
             .map_err(|error| Failure::new(error.to_string()))
     }

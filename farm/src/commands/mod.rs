@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod admin;
+pub(crate) mod ai;
 pub(crate) mod cluster;
 pub(crate) mod dead;
 pub(crate) mod demo_provider;

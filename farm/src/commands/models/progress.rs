@@ -1,6 +1,7 @@
 //! How far a pull is: a line that is drawn over on a terminal, one line for each file elsewhere.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 use super::super::text;
@@ -90,9 +91,9 @@ fn drawn(what: &str, have: u64, size: u64, before: u64, took: Duration) -> Strin
     if came > 0 && took >= Duration::from_secs(1) {
         let rate = came as f64 / took.as_secs_f64();
         let left = size.saturating_sub(have) as f64 / rate * 1_000.0;
-        line.push_str(&format!(", {}/s", text::bytes(rate as u64)));
+        let _ = write!(line, ", {}/s", text::bytes(rate as u64));
         if have < size {
-            line.push_str(&format!(", {} left", text::span(left as i64)));
+            let _ = write!(line, ", {} left", text::span(left as i64));
         }
     }
     line

@@ -36,9 +36,8 @@ pub(super) async fn verify(
     store: Store,
     json: bool,
 ) -> Result<(String, Result<(), Failure>), Failure> {
-    let found = off_thread(move || {
-        all(&store).map(|model| verified(&store, model)).collect::<Vec<_>>()
-    });
+    let found =
+        off_thread(move || all(&store).map(|model| verified(&store, model)).collect::<Vec<_>>());
     let found = found.await?;
     let broken = found.iter().filter(|found| matches!(found.state, "wrong" | "incomplete"));
     let verdict = match broken.count() {

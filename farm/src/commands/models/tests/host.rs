@@ -104,13 +104,11 @@ fn write(mut stream: TcpStream, answer: Answer, from: usize) -> std::io::Result<
     };
     let ranged = |content: &[u8]| {
         let (all, left) = (content.len(), (content.len() - from) as u64);
-        match from {
-            0 => head("200 OK", Some(left), ""),
-            _ => {
-                let range = format!("Content-Range: bytes {from}-{}/{all}\r\n", all - 1);
-                head("206 Partial Content", Some(left), &range)
-            }
+        if from == 0 {
+            return head("200 OK", Some(left), "");
         }
+        let range = format!("Content-Range: bytes {from}-{}/{all}\r\n", all - 1);
+        head("206 Partial Content", Some(left), &range)
     };
     let (head, body) = match answer {
         Answer::Status(status) => (head(&format!("{status} So"), Some(0), ""), vec![]),

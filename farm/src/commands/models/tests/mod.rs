@@ -122,15 +122,19 @@ fn a_tier_to_pull_is_one_of_two() {
 #[tokio::test]
 async fn what_was_pulled_is_told_and_what_was_not_too() {
     let place = Place::pinned();
-    let asked = |json, within| Pull { tier: Pulled::Lite, quiet: true, within, json };
+    let asked = |json, quiet, within| Pull { tier: Pulled::Lite, quiet, within, json };
     let say = async |asked| super::pulled(&place.store(), &asked, &place.sources).await;
 
-    let slow = say(asked(false, Some(0))).await.unwrap_err().to_string();
+    let slow = say(asked(false, true, Some(0))).await.unwrap_err().to_string();
     assert!(slow.contains("the lite models were not pulled: not finished within"), "{slow}");
-    let first = say(asked(false, None)).await.unwrap();
+    let first = say(asked(false, true, None)).await.unwrap().unwrap();
     assert!(first.ends_with("; 9 B were fetched"), "{first}");
-    let second: Value = serde_json::from_str(&say(asked(true, None)).await.unwrap()).unwrap();
-    assert_eq!((&second["tier"], &second["fetched_bytes"]), (&"lite".into(), &0.into()));
+    assert_eq!(say(asked(false, true, None)).await.unwrap(), None, "quiet");
+    let again = say(asked(false, false, None)).await.unwrap().unwrap();
+    assert_eq!(again, format!("the lite models are here, in {}", place.dir.path().display()));
+    let json = say(asked(true, true, None)).await.unwrap().unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["tier"], &json["fetched_bytes"]), (&"lite".into(), &0.into()));
 }
 
 #[tokio::test]
@@ -174,7 +178,8 @@ async fn a_check_fails_when_what_is_here_is_not_whole() {
     place.put("w.safetensors", "waights");
     assert_eq!(check().await, ("wrong".to_owned(), false));
     let (told, verdict) = upkeep::verify(place.store(), false).await.unwrap();
-    let wrong = format!("lite   embedding  me/mine  wrong: {}", place.file("w.safetensors").display());
+    let wrong =
+        format!("lite   embedding  me/mine  wrong: {}", place.file("w.safetensors").display());
     assert!(told.starts_with(&wrong), "{told}");
     assert!(verdict.unwrap_err().0.starts_with("1 of the checkpoints are not whole"));
     fs::remove_file(place.file("w.safetensors")).unwrap();
