@@ -87,8 +87,9 @@ impl WorkerSettings {
     /// When an operator's registry of models cannot be read or breaks a rule.
     pub fn models(&self, data_dir: &Path) -> Result<Store, Failure> {
         let cache = self.ai_models_cache.clone().unwrap_or_else(|| data_dir.join("models"));
-        Store::open(cache, self.ai_models_file.as_deref())
-            .map_err(|error| Failure::new(error.to_string()))
+        let file = self.ai_models_file.as_deref();
+        let what = file.map_or("models", |_| "AI_MODELS_FILE");
+        Store::open(cache, file).map_err(Failure::during(what))
     }
 
     /// How an engine runs under these settings.

@@ -61,7 +61,9 @@ impl Task {
         match self {
             Self::Sentiment => "one of negative, neutral, positive, or 0, 1, 2",
             Self::Language => "an ISO 639-1 code, like en",
-            Self::Category => "one of the categories, like Food & Drink, or its number from 0 to 19",
+            Self::Category => {
+                "one of the categories, like Food & Drink, or its number from 0 to 19"
+            }
         }
     }
 }
@@ -131,9 +133,9 @@ pub(super) fn set(path: &Path) -> Result<Vec<Case>, Failure> {
     let content = read(path)?;
     let name = path.display();
     let lines = lines(&content).into_iter().enumerate();
-    let cases = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(at, line)| {
-        case(line).map_err(|why| wrong(&name, at, &why))
-    });
+    let cases = lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(at, line)| case(line).map_err(|why| wrong(&name, at, &why)));
     some(cases.collect::<Result<_, Failure>>()?, &name)
 }
 
@@ -176,7 +178,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     let bytes = std::fs::read(path).map_err(Failure::during(path.display()))?;
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let at = before.iter().filter(|byte| **byte == b'\n').count();
+        let at = before.split(|byte| *byte == b'\n').count() - 1;
         wrong(&path.display(), at, "is not UTF-8")
     })
 }

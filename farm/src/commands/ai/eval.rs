@@ -80,12 +80,7 @@ pub(super) async fn run(store: &Store, asked: &Eval) -> Result<String, Failure> 
 }
 
 /// Takes as long as the analyzer does: not for an async thread.
-fn measure(
-    store: &Store,
-    tier: Tier,
-    tasks: &[Task],
-    cases: &[Case],
-) -> Result<Report, Failure> {
+fn measure(store: &Store, tier: Tier, tasks: &[Task], cases: &[Case]) -> Result<Report, Failure> {
     let mut analyzer = analyzer_for(tier, store)?;
     let answers = answers(analyzer.as_mut(), cases);
     let measured = tasks.iter().filter_map(|task| {

@@ -66,7 +66,8 @@ fn figures(confusion: &Confusion<String>) -> [(&'static str, Value); 5] {
 
 /// For people.
 pub(super) fn text(report: &Report) -> String {
-    let mut lines = vec![format!("{} captions, analysed by the {} tier", report.cases, report.tier)];
+    let mut lines =
+        vec![format!("{} captions, analysed by the {} tier", report.cases, report.tier)];
     lines.extend(report.models.iter().map(|model| format!("  {}", model.name)));
     if report.failed > 0 {
         lines.push(format!("{} of them have no answer and count as wrong", report.failed));

@@ -96,8 +96,14 @@ async fn a_set_gives_figures_for_everything_that_is_labelled() {
     let report = desk.eval("--tier rules --set @set.jsonl --json").await.unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["cases"], 3);
-    assert_eq!((&report["sentiment"]["labelled"], &report["sentiment"]["accuracy"]), (&2.into(), &1.0.into()));
-    assert_eq!((&report["language"]["labelled"], &report["category"]["labelled"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&report["sentiment"]["labelled"], &report["sentiment"]["accuracy"]),
+        (&2.into(), &1.0.into())
+    );
+    assert_eq!(
+        (&report["language"]["labelled"], &report["category"]["labelled"]),
+        (&1.into(), &1.into())
+    );
     assert_eq!(report["category"]["confusion"]["Food & Drink"]["Food & Drink"], 1);
 
     let one = desk.eval("--tier rules --set @set.jsonl --task language --json").await.unwrap();
@@ -155,8 +161,14 @@ fn lines_of_a_set_that_do_not_fit_are_refused_with_the_line() {
         ("{\"sentiment\": 1}", "line 2 of SET has no text"),
         ("{\"text\": 3}", "line 2 of SET has no text"),
         ("{\"text\": \"a\", \"sentiment\": true}", "line 2 of SET has the sentiment \"true\""),
-        ("{\"text\": \"a\", \"category\": \"Cooking\"}", "line 2 of SET has the category \"Cooking\""),
-        ("{\"text\": \"a\", \"language\": \"English\"}", "line 2 of SET has the language \"English\", which is not an ISO 639-1 code"),
+        (
+            "{\"text\": \"a\", \"category\": \"Cooking\"}",
+            "line 2 of SET has the category \"Cooking\"",
+        ),
+        (
+            "{\"text\": \"a\", \"language\": \"English\"}",
+            "line 2 of SET has the language \"English\", which is not an ISO 639-1 code",
+        ),
     ] {
         let set = desk.file("set", format!("{{\"text\": \"fine\"}}\n{line}\n"));
         let refused = cases::set(&set).unwrap_err().0;
@@ -178,7 +190,10 @@ fn labels_are_words_or_numbers() {
         let cases = cases::paired(task, &texts, &labels).unwrap();
         let right: Vec<_> = cases.iter().map(|case| case.right(task).unwrap()).collect();
         assert_eq!(right, want);
-        assert_eq!(cases[0].right(if task == Task::Category { Task::Language } else { Task::Category }), None);
+        assert_eq!(
+            cases[0].right(if task == Task::Category { Task::Language } else { Task::Category }),
+            None
+        );
     }
 }
 
@@ -197,6 +212,9 @@ fn what_has_no_answer_is_told_and_counts_as_wrong() {
     assert!(told.contains("  me/mine@1\n1 of them have no answer and count as wrong"), "{told}");
     assert!(told.contains("language: accuracy 0.333, macro recall 0.250"), "{told}");
     let line = told.lines().find(|line| line.starts_with("en ")).unwrap();
-    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["en", "2", "0.500", "0.500", "(none)", "1,", "en", "1"]);
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>(),
+        ["en", "2", "0.500", "0.500", "(none)", "1,", "en", "1"]
+    );
     assert_eq!(report.json()["failed"], 1);
 }

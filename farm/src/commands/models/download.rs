@@ -45,12 +45,16 @@ pub(super) async fn download(
 ) -> Result<Pin, Fault> {
     let one = One { hub, model, file, known, part: part(path) };
     let mut wrong = 0;
+    // A host that was never heard of in this download is not waited for.
+    let mut heard = false;
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             tokio::time::sleep(patience.0 * 2_u32.pow(attempt - 1)).await;
         }
-        match one.attempt(progress).await {
-            Err(fault) if fault.passes() && attempt + 1 < ATTEMPTS => continue,
+        let attempted = one.attempt(progress).await;
+        heard |= !matches!(attempted, Err(Fault::Unreachable { .. }));
+        match attempted {
+            Err(fault) if heard && fault.passes() && attempt + 1 < ATTEMPTS => continue,
             attempted => attempted?,
         }
         match one.checked().await {

@@ -41,7 +41,7 @@ pub(super) enum Fault {
     #[error("another pull or preparation is at work in {folder}; wait for it to end")]
     Busy { folder: String },
     /// It takes longer than was allowed.
-    #[error("not finished within {}; what was fetched is kept, and the next pull goes on from there", text::span(within.as_millis() as i64))]
+    #[error("not finished within {}; what is not whole does not count as here, and the next pull goes on", text::span(within.as_millis() as i64))]
     TooSlow { within: Duration },
     /// The way around the host is closed too.
     #[error("{host}; and {python}")]

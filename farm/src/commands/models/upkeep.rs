@@ -51,7 +51,8 @@ pub(super) async fn verify(
 }
 
 fn verified(store: &Store, model: &Model) -> Found {
-    if !store.folder(model).is_dir() {
+    let folder = store.folder(model);
+    if !model.files.iter().any(|file| folder.join(&file.name).exists()) {
         return Found::new(model, "not here", None);
     }
     match store.verify(model) {
@@ -67,10 +68,15 @@ fn verified(store: &Store, model: &Model) -> Found {
 /// unless it is to be done `anyway`.
 pub(super) async fn prepare(store: Store, anyway: bool, json: bool) -> Result<String, Failure> {
     if !anyway && !has_amx() {
-        return Err(Failure::new(
-            "this CPU has no AMX for bfloat16 and computes faster with the weights as they are; \
-             nothing was prepared (--anyway does it)",
-        ));
+        if json {
+            let left = store.models(Tier::Full).map(|model| Found::new(model, "not needed", None));
+            return told(&left.collect::<Vec<_>>(), json);
+        }
+        return Ok(
+            "this CPU has no AMX for bfloat16 and computes faster with the weights as they \
+                   are; nothing was prepared (--anyway does it)"
+                .to_owned(),
+        );
     }
     let lock = pull::lock(store.cache()).map_err(|fault| Failure::new(fault.to_string()))?;
     let found = off_thread(move || {

@@ -123,6 +123,8 @@ async fn without_a_host_nothing_is_changed() {
     assert!(!fault.contains("me/mine/resolve"), "no addresses in a sentence: {fault}");
     let left: Vec<_> = fs::read_dir(place.file("")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+    let (told, verdict) = upkeep::verify(place.store(), false).await.unwrap();
+    assert!(told.contains("me/mine  not here") && verdict.is_ok(), "{told}");
 }
 
 #[tokio::test]
