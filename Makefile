@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up cluster build bench test storm lint openapi
+.PHONY: help setup up cluster build models bench test storm lint openapi
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,7 +12,10 @@ help: ## List the verbs
 setup: ## Install what the build needs and is not here: C and C++ compilers, libtorch
 	@scripts/setup
 
+# Without models captions are analysed by rules, so the pull may fail, and may not take for ever.
 up: build ## Build and start the farm on this machine; ARGS="--port 9000" goes to `farm up`
+	@[ "$$AI_TIER" = rules ] || [ "$$ENABLE_AI_ANALYSIS" = false ] \
+		|| $(TARGET)/release/farm models pull lite --quiet --within 2m || true
 	@exec $(TARGET)/release/farm up $(ARGS)
 
 cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" goes to `farm cluster`
@@ -21,6 +24,10 @@ cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" 
 
 build: setup ## Build the release binary
 	cargo build --release --locked --package farm
+
+models: build ## Fetch the large models, about 3.2 GB
+	$(TARGET)/release/farm models pull lite
+	$(TARGET)/release/farm models pull full
 
 bench: build ## Measure this machine, beside the peers; ARGS="--rounds 5" goes to each benchmark
 	@scripts/setup servers

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod label;
 #[cfg(feature = "bert")]
 pub mod nets;
+pub mod store;
 pub mod text;
 pub mod tier;
 
