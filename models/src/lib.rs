@@ -6,11 +6,15 @@
 #![deny(missing_docs)]
 
 pub mod analysis;
+pub mod evaluation;
+pub mod hybrid;
 pub mod label;
+pub mod rules;
 pub mod text;
 pub mod tier;
 
 pub use analysis::{Analysis, Analyzer, ModelId, Offence};
 pub use label::{Category, Method, Sentiment};
+pub use rules::RulesAnalyzer;
 pub use text::Prepared;
 pub use tier::{Tier, Wanted};
