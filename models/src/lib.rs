@@ -9,6 +9,7 @@
 pub mod analysis;
 pub mod engine;
 pub mod label;
+pub mod rules;
 pub mod text;
 pub mod tier;
 

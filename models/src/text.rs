@@ -8,3 +8,10 @@ pub struct Prepared {
     /// The hashtags alone, lower case, without `#`.
     pub hashtags: Vec<String>,
 }
+
+impl Prepared {
+    /// stand-in
+    pub fn of(caption: &str, hashtags: &[String]) -> Self {
+        Self { text: caption.trim().to_owned(), hashtags: hashtags.to_vec() }
+    }
+}

@@ -44,10 +44,21 @@ pub struct WorkerSettings {
     pub lease: Duration,
     /// `FARM_TIMEOUT_SECONDS`: no attempt may take longer, whatever its kind allows.
     pub longest: Duration,
+    /// `AI_*`.
+    pub ai: AiSettings,
+}
+
+/// How captions are analysed.
+#[derive(Clone, Debug)]
+pub struct AiSettings {
+    /// `ENABLE_AI_ANALYSIS`: fetched posts are analysed, and workers serve the queue for it.
+    pub enabled: bool,
     /// `AI_TIER`.
-    pub ai_tier: Wanted,
-    /// `ENABLE_AI_ANALYSIS`.
-    pub ai_enabled: bool,
+    pub tier: Wanted,
+    /// `AI_BATCH_SIZE`: captions computed together, at most; unset = as the engine likes.
+    pub batch: Option<usize>,
+    /// `AI_MAX_WORKERS`: threads that compute; unset = as the engine likes.
+    pub threads: Option<usize>,
 }
 
 impl WorkerSettings {
@@ -63,8 +74,12 @@ impl WorkerSettings {
                 .unwrap_or(NonZeroU32::MIN.saturating_add(4)),
             lease: seconds(env, "FARM_LEASE_SECONDS", 10, 2..=300)?,
             longest: seconds(env, "FARM_TIMEOUT_SECONDS", 3_600, 1..=86_400)?,
-            ai_tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
-            ai_enabled: env.parse("ENABLE_AI_ANALYSIS", "true or false")?.unwrap_or(true),
+            ai: AiSettings {
+                enabled: env.parse("ENABLE_AI_ANALYSIS", "true or false")?.unwrap_or(true),
+                tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
+                batch: count(env, "AI_BATCH_SIZE", 1..=256)?,
+                threads: count(env, "AI_MAX_WORKERS", 1..=64)?,
+            },
         })
     }
 
@@ -133,6 +148,15 @@ pub fn parse_concurrency(text: &str) -> Result<BTreeMap<Queue, usize>, String> {
             Ok((queue, slots.ok_or_else(rule)?))
         })
         .collect()
+}
+
+fn count(env: &Env, name: &str, allowed: RangeInclusive<usize>) -> Result<Option<usize>, Failure> {
+    let rule = format!("a number from {} to {}", allowed.start(), allowed.end());
+    let count: Option<usize> = env.parse(name, &rule)?;
+    if count.is_some_and(|count| !allowed.contains(&count)) {
+        return Err(Failure::new(format!("{name} must be {rule}")));
+    }
+    Ok(count)
 }
 
 fn seconds(
