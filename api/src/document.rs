@@ -13,6 +13,8 @@ pub(crate) fn complete(document: &str) -> String {
     if let Some(Value::Object(schemas)) = parsed.pointer_mut("/components/schemas") {
         schemas.values_mut().for_each(mark);
         for body in [
+            "AnalyzePost",
+            "AnalyzePosts",
             "BatchGet",
             "BulkProfilesRequest",
             "Login",
@@ -49,6 +51,7 @@ fn rules(name: &str) -> Value {
             "maxLength": 31,
             "pattern": "^@?[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$",
         }),
+        "shortcode" => json!({ "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9_-]+$" }),
         "limit" => json!({ "minimum": 1, "maximum": crate::query::MAX_PAGE }),
         "wait" => json!({ "minimum": 0, "maximum": crate::query::MAX_WAIT_S }),
         "since" => json!({ "format": "date-time" }),

@@ -2,7 +2,8 @@
 //! answered without the database.
 //!
 //! For at most [`WINDOW`] a page is shown as it was read; then its row is looked at, and the rest
-//! only when the row has changed. Whoever is told here that a fetch has ended sees what it stored.
+//! only when the row has changed. Whoever is told here that a fetch, or an analysis, has ended
+//! sees what it stored.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use entity::enums::JobState;
 use entity::job::Model as Job;
 use entity::{Time, access, profile};
+use jobs::kinds::post_analysis::PostsAnalyzed;
+use jobs::kinds::profile_analysis::ProfileAnalyzed;
 use jobs::kinds::profile_fetch::ProfileFetched;
 use jobs::{AnyJob, Handle};
 use poem_openapi::types::ToJSON;
@@ -35,7 +38,7 @@ const MAX_BYTES: u64 = 64 << 20;
 const PAGE_BYTES: usize = 16 << 10;
 /// Grants remembered.
 const MAX_GRANTS: usize = 20_000;
-/// Fetches of which it is remembered that somebody was told.
+/// Jobs of which it is remembered that somebody was told.
 const MAX_TOLD: usize = 20_000;
 
 /// Fields that are not the same for every caller and moment.
@@ -46,9 +49,9 @@ pub(crate) struct Shelf {
     shown: Recent<Handle, Shown, Weight>,
     /// By user and profile.
     grants: Cache<(Uuid, Uuid), Grant>,
-    /// When somebody was told last that the profile was fetched: it may have had another name, and
-    /// pages are by name.
-    fetched: Cache<Uuid, Instant>,
+    /// When somebody was told last that the profile was fetched or analysed: it may have had
+    /// another name, and pages are by name.
+    changed: Cache<Uuid, Instant>,
     /// Jobs of which somebody was told that they have ended, and when they had.
     told: Cache<(Uuid, Time), ()>,
     readings: AtomicU64,
@@ -107,7 +110,7 @@ impl Default for Shelf {
         Self {
             shown: Recent::weighed(WINDOW, most, MAX_BYTES, Weight),
             grants: Cache::new(MAX_GRANTS),
-            fetched: Cache::new(MAX_TOLD),
+            changed: Cache::new(MAX_TOLD),
             told: Cache::new(MAX_TOLD),
             readings: AtomicU64::new(0),
         }
@@ -125,8 +128,8 @@ impl Shelf {
         let found = loop {
             let found = self.shown.get(handle, |known| self.look(state, handle, known)).await?;
             let Some(found) = found else { return Ok(None) };
-            let fetched = self.fetched.get(&found.value.page.profile.id);
-            if fetched.is_none_or(|fetched| fetched < found.asked) {
+            let changed = self.changed.get(&found.value.page.profile.id);
+            if changed.is_none_or(|changed| changed < found.asked) {
                 break found;
             }
             self.shown.forget(handle);
@@ -183,17 +186,30 @@ impl Shelf {
         if self.told.get(&end).is_some() {
             return;
         }
-        let mut names = match AnyJob::decode(&job.kind, &job.payload) {
-            Ok(AnyJob::ProfileFetch(fetch)) => vec![fetch.username],
-            Ok(AnyJob::BulkProfiles(bulk)) => bulk.usernames,
+        let result = job.result.clone().unwrap_or_default();
+        // By name too: it may have been another creator's.
+        let (mut names, changed) = match AnyJob::decode(&job.kind, &job.payload) {
+            Ok(AnyJob::ProfileFetch(fetch)) => {
+                let fetched = serde_json::from_value::<ProfileFetched>(result).ok();
+                (vec![fetch.username], fetched.map(|f| (vec![f.profile_id], Some(f.username))))
+            }
+            Ok(AnyJob::BulkProfiles(bulk)) => (bulk.usernames, None),
+            Ok(AnyJob::ProfileAnalysis(_)) => {
+                let analyzed = serde_json::from_value::<ProfileAnalyzed>(result).ok();
+                (vec![], analyzed.map(|a| (vec![a.profile_id], Some(a.username))))
+            }
+            Ok(AnyJob::PostAnalysis(_)) => {
+                let analyzed = serde_json::from_value::<PostsAnalyzed>(result).ok();
+                (vec![], analyzed.map(|a| (a.profiles, None)))
+            }
             _ => return,
         };
-        let result = job.result.clone().map(serde_json::from_value::<ProfileFetched>);
-        if let Some(Ok(fetched)) = result {
-            self.fetched.insert(fetched.profile_id, Instant::now());
-            names.extend(fetched.username.parse::<Handle>());
+        if let Some((profiles, username)) = changed {
+            for profile in profiles {
+                self.changed.insert(profile, Instant::now());
+            }
+            names.extend(username.and_then(|name| name.parse::<Handle>().ok()));
         }
-        // By name too: it may have been another creator's.
         for name in &names {
             self.shown.forget(name);
         }

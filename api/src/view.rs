@@ -61,7 +61,7 @@ impl From<State> for JobState {
 /// How far it is.
 #[derive(Clone, Debug, Object)]
 pub struct ProgressView {
-    /// Steps done, the children's included.
+    /// Steps done. The last step of a job with children is theirs, and counted in their steps.
     pub done: i64,
     /// Steps in all; null when they cannot be counted.
     pub total: Option<i64>,
@@ -211,19 +211,32 @@ pub async fn job_view(state: &AppState, seen: &Seen) -> Result<JobView, Problem>
     })
 }
 
-/// Progress of the whole tree.
+/// Progress of the whole tree. Of the steps a job declares the last is its children's; a job
+/// without any is as far as they are.
 pub fn progress(seen: &Seen) -> ProgressView {
-    let job = &seen.job;
-    let done = i64::from(job.progress_done) + seen.children.done_steps;
-    let own = job.progress_total.map(i64::from);
-    let total = match (own, seen.children.total) {
-        (None, 0) => None,
-        (own, _) => Some(own.unwrap_or(0) + seen.children.total_steps),
+    let (job, children) = (&seen.job, &seen.children);
+    let own = i64::from(job.progress_done);
+    let (done, total, part) = match job.progress_total.map(i64::from) {
+        Some(total) if children.total > 0 && total > 0 => {
+            // Counted in the children's steps, so that theirs add to a whole one.
+            let unit = children.total_steps.max(1);
+            let theirs = (children.share * unit as f64) as i64;
+            let part = (own as f64 + children.share) / total as f64;
+            ((own * unit + theirs).min(total * unit), Some(total * unit), Some(part))
+        }
+        None if children.total > 0 => {
+            let (done, total) = (children.done_steps, children.total_steps);
+            (own + done, Some(total), (total > 0).then(|| done as f64 / total as f64))
+        }
+        total => {
+            let part = total.filter(|total| *total > 0).map(|total| own as f64 / total as f64);
+            (own, total, part)
+        }
     };
-    let percent = match (job.state, total) {
-        (JobState::Succeeded, _) => Some(100),
-        (_, Some(total)) if total > 0 => Some((done * 100 / total).clamp(0, 100)),
-        _ => None,
+    let percent = match job.state {
+        JobState::Succeeded => Some(100),
+        // A sum of thirds is a hair short of one.
+        _ => part.map(|part| ((part * 100.0 + 1e-9) as i64).clamp(0, 100)),
     };
     ProgressView { done, total, percent, stage: job.stage.clone() }
 }

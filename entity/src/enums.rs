@@ -173,3 +173,16 @@ words! {
         Premium = "premium",
     }
 }
+
+words! {
+    /// How much machinery analysed a caption, lowest first: what a lower tier answered is done
+    /// again when a higher one is here.
+    AiTier {
+        /// Word lists and rules.
+        Rules = "rules",
+        /// Small models.
+        Lite = "lite",
+        /// Large models.
+        Full = "full",
+    }
+}

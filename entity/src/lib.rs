@@ -8,6 +8,8 @@
 #![deny(missing_docs)]
 
 pub mod access;
+pub mod aggregate;
+pub mod ai_answer;
 pub mod clock;
 pub mod db;
 pub mod effect;

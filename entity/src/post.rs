@@ -1,6 +1,8 @@
 //! `posts`: a creator's posts as last fetched. Unique per profile and shortcode: a post with
 //! co-authors stands in the timeline of each of them.
 
+pub mod analysis;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{DbErr, FromQueryResult, QueryOrder, QuerySelect};
@@ -63,6 +65,7 @@ pub struct Model {
     pub ai_language_confidence: Option<f64>,
     pub ai_analyzed_at: Option<Time>,
     pub ai_analysis_version: Option<String>,
+    pub ai_tier: Option<String>,
     pub created_at: Time,
     pub updated_at: Time,
 }
@@ -158,7 +161,7 @@ const COLUMNS: [&str; 36] = [
 const LISTS: [&str; 4] = ["hashtags", "mentions", "post_images", "post_thumbnails"];
 
 /// Cleared when the caption changed, kept when it did not.
-const AI_COLUMNS: [&str; 9] = [
+const AI_COLUMNS: [&str; 11] = [
     "ai_content_category",
     "ai_category_confidence",
     "ai_sentiment",
@@ -168,6 +171,8 @@ const AI_COLUMNS: [&str; 9] = [
     "ai_language_confidence",
     "ai_analyzed_at",
     "ai_analysis_version",
+    "ai_tier",
+    "ai_analysis_raw",
 ];
 
 impl NewPost {
@@ -285,6 +290,11 @@ pub async fn page<C: ConnectionTrait>(
         query = query.filter(taken().lt(taken_at).or(later));
     }
     query.order_by_desc(taken()).order_by_desc(Column::Id).limit(limit).all(db).await
+}
+
+/// The stored post of an id.
+pub async fn by_id<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
 }
 
 /// How many posts of a profile are stored.

@@ -3,6 +3,7 @@
 use sea_orm::DbErr;
 use sea_orm::entity::prelude::*;
 
+use crate::aggregate::Aggregate;
 use crate::args;
 use crate::db::Tx;
 use crate::sql::{self, Arg};
@@ -74,8 +75,14 @@ pub struct Model {
     pub ai_language_distribution: Option<Json>,
     /// 0–1.
     pub ai_content_quality_score: Option<f64>,
+    /// The three most frequent categories of its posts.
+    pub ai_top_3_categories: Option<Json>,
+    /// The ten most frequent categories of its posts.
+    pub ai_top_10_categories: Option<Json>,
     /// When the aggregate was made.
     pub ai_profile_analyzed_at: Option<Time>,
+    /// What its counts look like to somebody who expects fraud, with the counts.
+    pub fraud_hints: Option<Json>,
     /// How often it was fetched.
     pub refresh_count: i32,
     /// When it was fetched.
@@ -252,7 +259,7 @@ impl NewProfile {
 }
 
 /// Figures that follow from the stored posts.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// Mean of the posts' rates above zero, percent.
     pub engagement_rate: Option<f64>,
@@ -266,6 +273,8 @@ pub struct Scores {
     pub posting_frequency_per_day: Option<f64>,
     /// When the newest was taken.
     pub last_post_at: Option<Time>,
+    /// What the counts look like to somebody who expects fraud, with the counts.
+    pub fraud_hints: Option<Json>,
 }
 
 /// Stores the figures of a profile.
@@ -273,7 +282,8 @@ pub async fn set_scores(tx: &Tx, id: Uuid, scores: &Scores) -> Result<(), DbErr>
     sql::execute(
         tx,
         "UPDATE profiles SET engagement_rate = ?, influence_score = ?, avg_likes = ?, \
-         avg_comments = ?, posting_frequency_per_day = ?, last_post_at = ? WHERE id = ?",
+         avg_comments = ?, posting_frequency_per_day = ?, last_post_at = ?, fraud_hints = ? \
+         WHERE id = ?",
         args![
             scores.engagement_rate,
             scores.influence_score,
@@ -281,6 +291,45 @@ pub async fn set_scores(tx: &Tx, id: Uuid, scores: &Scores) -> Result<(), DbErr>
             scores.avg_comments,
             scores.posting_frequency_per_day,
             sql::at(scores.last_post_at),
+            scores.fraud_hints.clone(),
+            id
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Locks a profile before its posts are written, as whoever stores a fetched one does; `None` when
+/// there is no such profile. Who reads its pages is told by `updated_at` that they have changed, so
+/// it moves on even within a millisecond.
+pub async fn hold(tx: &Tx, id: Uuid) -> Result<Option<Model>, DbErr> {
+    let text = format!(
+        "UPDATE profiles SET updated_at = CASE WHEN updated_at < {{now}} THEN {{now}} \
+         ELSE {{updated_at+?}} END WHERE id = ? RETURNING {}",
+        sql::columns::<Entity>()
+    );
+    sql::one(tx, &text, args![1_i64, id]).await
+}
+
+/// Stores what the analyses of its posts say together; without any, that nothing is known.
+pub async fn set_aggregate(tx: &Tx, id: Uuid, aggregate: &Aggregate) -> Result<(), DbErr> {
+    let analyzed_at = if aggregate.content_quality_score.is_some() { "{now}" } else { "NULL" };
+    sql::execute(
+        tx,
+        &format!(
+            "UPDATE profiles SET ai_primary_content_type = ?, ai_content_distribution = ?, \
+             ai_avg_sentiment_score = ?, ai_language_distribution = ?, \
+             ai_content_quality_score = ?, ai_top_3_categories = ?, ai_top_10_categories = ?, \
+             ai_profile_analyzed_at = {analyzed_at} WHERE id = ?"
+        ),
+        args![
+            aggregate.primary_content_type.clone(),
+            aggregate.content_distribution.clone(),
+            aggregate.avg_sentiment_score,
+            aggregate.language_distribution.clone(),
+            aggregate.content_quality_score,
+            aggregate.top_3_categories.clone(),
+            aggregate.top_10_categories.clone(),
             id
         ],
     )

@@ -1,7 +1,10 @@
 //! `workers`: one row per worker, with the lease that all its runs live on.
 
-use sea_orm::prelude::Uuid;
+use std::collections::BTreeMap;
+
+use sea_orm::prelude::{Json, Uuid};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use serde::Deserialize;
 
 use crate::args;
 use crate::db::Tx;
@@ -29,11 +32,75 @@ pub struct Worker {
     pub memory_bytes: Option<i64>,
     /// When it registered.
     pub started_at: Time,
+    /// What it says of its models ([`AiState`]); null when it analyses nothing.
+    pub ai: Option<Json>,
+}
+
+impl Worker {
+    /// What it says of its models; `None` when it analyses nothing, or says it in other words.
+    pub fn ai_state(&self) -> Option<AiState> {
+        serde_json::from_value(self.ai.clone()?).ok()
+    }
+}
+
+/// What a worker says of its models: of the engine's own words those that others look at. What a
+/// later version adds is passed over, what an earlier one does not say is empty.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AiState {
+    /// `loading`, `serving`, `degraded` or `stopped`.
+    pub status: String,
+    /// The best tier it has the means for.
+    pub wanted: Option<String>,
+    /// The best tier that answers now.
+    pub serving: Option<String>,
+    /// Why the wanted tier does not answer.
+    pub why: Option<String>,
+    /// Each tier, the best first.
+    pub tiers: Vec<AiTierState>,
+    /// Captions that wait for the models.
+    pub queue: i64,
+    /// Captions in batches under way.
+    pub running: i64,
+    /// Captions computed since it began, by the tier of their answer.
+    pub done: BTreeMap<String, i64>,
+    /// Captions without an answer.
+    pub offences: i64,
+    /// Captions computed an hour, over the last minute.
+    pub posts_per_hour: f64,
+    /// Bytes of all loaded weights.
+    pub weights: i64,
+}
+
+/// What became of a tier on a worker.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AiTierState {
+    /// Which.
+    pub tier: String,
+    /// Threads ready to answer.
+    pub threads: i64,
+    /// How far its load has come, in percent; null when none is under way.
+    pub loading: Option<i64>,
+    /// Why its last load failed.
+    pub load_error: Option<String>,
+    /// What it answers with; empty while it is not loaded.
+    pub models: Vec<AiModel>,
+}
+
+/// What a tier answers with.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AiModel {
+    /// Its name and revision.
+    pub name: String,
+    /// SHA-256 of its weights, hex.
+    pub hash: String,
 }
 
 /// The columns of a [`Worker`]: named, so that a migration that adds one refuses no statement.
 const COLUMNS: &str = "id, host, version, slots, lease_until, draining, renewed_at, \
-     memory_bytes, started_at";
+     memory_bytes, started_at, ai";
 
 /// What a worker says of itself.
 #[derive(Clone, Debug)]
@@ -71,18 +138,20 @@ pub async fn register(tx: &Tx, new: &NewWorker<'_>) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Renews the lease. False means that it was over: the worker's runs may be somebody else's.
+/// Renews the lease, with what the worker says of its memory and its models. False means that it
+/// was over: the worker's runs may be somebody else's.
 pub async fn renew<C: ConnectionTrait>(
     db: &C,
     id: Uuid,
     lease_ms: i64,
     memory_bytes: Option<i64>,
+    ai: Option<Json>,
 ) -> Result<bool, DbErr> {
     let rows = sql::execute(
         db,
-        "UPDATE workers SET lease_until = {now+?}, renewed_at = {now}, memory_bytes = ? \
+        "UPDATE workers SET lease_until = {now+?}, renewed_at = {now}, memory_bytes = ?, ai = ? \
          WHERE id = ? AND lease_until > {now}",
-        args![lease_ms, memory_bytes, id],
+        args![lease_ms, memory_bytes, ai, id],
     )
     .await?;
     Ok(rows == 1)

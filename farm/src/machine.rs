@@ -95,7 +95,9 @@ impl Machine {
         let base = base.transpose().map_err(Failure::during("demo provider"))?;
         let (replicas, seen) = watch::channel(1);
         let provider = settings.worker.provider(base, redis.clone(), seen)?;
-        let deps = Deps { provider, fresh_for: FRESH_FOR };
+        let ai = &settings.worker.ai;
+        let models = worker::analyzers::engine(ai);
+        let deps = Deps { provider, fresh_for: FRESH_FOR, analyze: ai.enabled, models };
         let jobs = Common::jobs(db, redis.as_ref());
         let front = FrontDoor::open(&settings.common, &settings.api, jobs.clone()).await?;
 

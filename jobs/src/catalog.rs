@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use crate::kinds::bulk_profiles::BulkProfiles;
 use crate::kinds::noop::Noop;
+use crate::kinds::post_analysis::PostAnalysis;
+use crate::kinds::profile_analysis::ProfileAnalysis;
 use crate::kinds::profile_fetch::ProfileFetch;
 use crate::kinds::prune::Prune;
 use crate::policy::{Job, Policy};
@@ -82,6 +84,8 @@ macro_rules! jobs {
 jobs! {
     ProfileFetch = "profile_fetch",
     BulkProfiles = "bulk_profiles",
+    ProfileAnalysis = "profile_analysis",
+    PostAnalysis = "post_analysis",
     Noop = "noop",
     Prune = "prune",
 }
@@ -119,6 +123,12 @@ mod tests {
             serde_json::to_value(ProfileFetch::of(handle.clone())).unwrap(),
             serde_json::to_value(BulkProfiles { usernames: vec![handle], force_refresh: true })
                 .unwrap(),
+            serde_json::to_value(ProfileAnalysis::missing(uuid::Uuid::nil())).unwrap(),
+            serde_json::to_value(PostAnalysis {
+                shortcodes: vec!["Cx1_y-Z".to_owned()],
+                captions: vec!["A day at sea".to_owned()],
+            })
+            .unwrap(),
             serde_json::to_value(Noop::default()).unwrap(),
             serde_json::to_value(Prune {}).unwrap(),
         ];

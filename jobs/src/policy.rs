@@ -55,6 +55,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
         None
     }
 
+    /// Steps of the work, where they are not the stages of its policy; `None` when they are counted
+    /// as it begins.
+    fn steps(&self) -> Option<i32> {
+        let stages = Self::POLICY.stages.len() as i32;
+        (stages > 0).then_some(stages)
+    }
+
     /// The handle the work is about, for clients that show it.
     fn handle(&self) -> Option<&str> {
         None

@@ -53,6 +53,22 @@ pub struct Options {
     pub trace_parent: Option<String>,
 }
 
+impl Options {
+    /// Of work that a job starts and waits for: as urgent as the job itself.
+    pub fn under(parent: &Model) -> Self {
+        Self {
+            parent_id: Some(parent.id),
+            team_id: parent.team_id,
+            priority: Some(parent.priority),
+            request_id: parent.request_id.clone(),
+            trace_parent: parent.trace_parent.clone(),
+            // Children stay under their parent's user for fairness between users.
+            user_id: parent.user_id,
+            ..Self::default()
+        }
+    }
+}
+
 /// Describes a job for storage, by the rules of its kind.
 pub fn new_job<J: Job>(job: &J, options: &Options) -> Result<NewJob, JobsError> {
     let policy = J::POLICY;
@@ -67,7 +83,7 @@ pub fn new_job<J: Job>(job: &J, options: &Options) -> Result<NewJob, JobsError> 
         payload_version: policy.payload_version,
         key: job.key(),
         max_attempts: policy.max_attempts,
-        progress_total: (!policy.stages.is_empty()).then_some(policy.stages.len() as i32),
+        progress_total: job.steps(),
         delay_ms: options.delay_ms,
         deadline_at: options.deadline_at,
         user_id: options.user_id,

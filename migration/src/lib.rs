@@ -14,6 +14,7 @@ mod m20261122_000007_workers;
 mod m20261122_000008_schedules;
 mod m20261122_000009_turns;
 mod m20261122_000010_paths;
+mod m20261122_000011_analysis;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000008_schedules::Migration),
             Box::new(m20261122_000009_turns::Migration),
             Box::new(m20261122_000010_paths::Migration),
+            Box::new(m20261122_000011_analysis::Migration),
         ]
     }
 }

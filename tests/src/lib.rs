@@ -13,6 +13,7 @@
 
 mod client;
 pub mod cluster;
+pub mod oracle;
 pub mod pooler;
 pub mod program;
 mod recorded;
@@ -20,6 +21,7 @@ pub mod servers;
 mod system;
 
 pub use client::{Answer, Client};
+pub use oracle::Oracle;
 pub use recorded::recorded_dir;
 pub use system::{Builder, System};
 

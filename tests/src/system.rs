@@ -1,6 +1,5 @@
 //! A whole farm in one process.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +40,7 @@ pub struct Builder {
     engine: EngineConfig,
     recorded: Option<PathBuf>,
     call_timeout: Duration,
+    models: Option<models::Engine>,
 }
 
 impl Default for Builder {
@@ -49,13 +49,14 @@ impl Default for Builder {
             workers: 1,
             upkeep: true,
             engine: EngineConfig {
-                concurrency: BTreeMap::from([(Queue::Fetch, 8), (Queue::Upkeep, 8)]),
+                concurrency: [(Queue::Fetch, 8), (Queue::Ai, 4), (Queue::Upkeep, 8)].into(),
                 grace: Duration::from_secs(5),
                 overrun: Duration::from_millis(300),
                 ..EngineConfig::default()
             },
             recorded: None,
             call_timeout: Duration::from_secs(5),
+            models: None,
         }
     }
 }
@@ -93,6 +94,13 @@ impl Builder {
     #[must_use]
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.call_timeout = timeout;
+        self
+    }
+
+    /// Analyses what is fetched, with these analyzers.
+    #[must_use]
+    pub fn models(mut self, models: models::Engine) -> Self {
+        self.models = Some(models);
         self
     }
 
@@ -146,6 +154,8 @@ impl System {
         let deps = Deps {
             provider: provider(&demo, builder.call_timeout),
             fresh_for: farm::machine::FRESH_FOR,
+            analyze: builder.models.is_some(),
+            models: builder.models.clone(),
         };
         let jobs = match &stack {
             Stack::Machine => Jobs::new(db, Arc::new(MemoryTickets::default())),
@@ -190,6 +200,12 @@ impl System {
         let jobs = apart(&self.stack, &self.jobs);
         let engine = Engine::start(jobs, deps, config).await.expect("a worker");
         self.engines.push(engine);
+    }
+
+    /// Workers added from now on analyse with these.
+    pub fn set_models(&mut self, models: models::Engine) {
+        self.deps.models = Some(models);
+        self.deps.analyze = true;
     }
 
     /// Stops the oldest worker as SIGTERM would.

@@ -9,7 +9,7 @@ use jobs::AnyJob;
 use tower::Service;
 
 use crate::engine::{Ended, JobContext, JobError, Run, Shared};
-use crate::handlers::{bulk_profiles, noop, profile_fetch, prune};
+use crate::handlers::{bulk_profiles, noop, post_analysis, profile_analysis, profile_fetch, prune};
 
 /// The innermost service of a queue.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ async fn dispatch(context: &JobContext<'_>) -> Result<Ended, JobError> {
     Ok(match AnyJob::decode(&job.kind, &job.payload)? {
         AnyJob::ProfileFetch(job) => profile_fetch::run(job, context).await?.ended,
         AnyJob::BulkProfiles(job) => bulk_profiles::run(job, context).await?.ended,
+        AnyJob::ProfileAnalysis(job) => profile_analysis::run(job, context).await?.ended,
+        AnyJob::PostAnalysis(job) => post_analysis::run(job, context).await?.ended,
         AnyJob::Noop(job) => noop::run(job, context).await?.ended,
         AnyJob::Prune(job) => prune::run(job, context).await?.ended,
     })

@@ -2,9 +2,12 @@
 //!
 //! Knows no HTTP of ours. Start reading at [`engine`]; a handler is one file in `handlers/`.
 
+mod analysis;
+pub mod analyzers;
 mod dispatch;
 pub mod engine;
 pub mod formulas;
+mod fraud;
 mod handlers;
 pub mod process;
 pub mod provider;

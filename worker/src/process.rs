@@ -9,6 +9,7 @@ use jobs::kinds::profile_fetch::FRESH_FOR;
 use jobs::process::{End, Env, Failure, Settings, drained, until_stopped};
 use tokio::sync::watch;
 
+use crate::analyzers;
 use crate::engine::{Deps, Engine, EngineConfig};
 use crate::settings::{WorkerSettings, parse_concurrency};
 
@@ -64,7 +65,11 @@ pub async fn run(args: WorkerArgs, env: Env, settings: Settings) -> Result<End, 
     let provider = worker.provider(None, redis.clone(), seen)?;
     let db = settings.connect_migrated(CONNECTIONS, Plans::Fresh).await?;
     let jobs = Settings::jobs(db, redis.as_ref());
-    let engine = Engine::start(jobs, Deps { provider, fresh_for: FRESH_FOR }, config).await?;
+    // Models cost memory: only where what waits for them is worked on.
+    let serves = config.concurrency.contains_key(&Queue::Ai);
+    let models = if serves { analyzers::engine(&worker.ai) } else { None };
+    let deps = Deps { provider, fresh_for: FRESH_FOR, analyze: worker.ai.enabled, models };
+    let engine = Engine::start(jobs, deps, config).await?;
     println!("worker runs");
     let end = until_stopped(engine.stuck()).await?;
     drained(end, engine.shutdown()).await

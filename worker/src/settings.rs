@@ -46,14 +46,25 @@ pub struct WorkerSettings {
     pub lease: Duration,
     /// `FARM_TIMEOUT_SECONDS`: no attempt may take longer, whatever its kind allows.
     pub longest: Duration,
+    /// `AI_*`.
+    pub ai: AiSettings,
+}
+
+/// How captions are analysed.
+#[derive(Clone, Debug)]
+pub struct AiSettings {
+    /// `ENABLE_AI_ANALYSIS`: fetched posts are analysed, and workers serve the queue for it.
+    pub enabled: bool,
     /// `AI_TIER`.
-    pub ai_tier: Wanted,
-    /// `ENABLE_AI_ANALYSIS`.
-    pub ai_enabled: bool,
+    pub tier: Wanted,
+    /// `AI_BATCH_SIZE`: captions computed together, at most; unset = as the engine likes.
+    pub batch: Option<usize>,
+    /// `AI_MAX_WORKERS`: threads that compute; unset = as the engine likes.
+    pub threads: Option<usize>,
     /// `AI_MODELS_CACHE_DIR`, else a folder among the user's caches; `None` without a home.
-    pub ai_models_cache: Option<PathBuf>,
+    pub models_cache: Option<PathBuf>,
     /// `AI_MODELS_FILE`: an operator's registry of models.
-    pub ai_models_file: Option<PathBuf>,
+    pub models_file: Option<PathBuf>,
 }
 
 impl WorkerSettings {
@@ -69,14 +80,18 @@ impl WorkerSettings {
                 .unwrap_or(NonZeroU32::MIN.saturating_add(4)),
             lease: seconds(env, "FARM_LEASE_SECONDS", 10, 2..=300)?,
             longest: seconds(env, "FARM_TIMEOUT_SECONDS", 3_600, 1..=86_400)?,
-            ai_tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
-            ai_enabled: env.parse("ENABLE_AI_ANALYSIS", "true or false")?.unwrap_or(true),
-            ai_models_cache: store::cache_dir(
-                env.text("AI_MODELS_CACHE_DIR"),
-                env.text("XDG_CACHE_HOME"),
-                env.text("HOME"),
-            ),
-            ai_models_file: env.text("AI_MODELS_FILE").map(PathBuf::from),
+            ai: AiSettings {
+                enabled: env.parse("ENABLE_AI_ANALYSIS", "true or false")?.unwrap_or(true),
+                tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
+                batch: count(env, "AI_BATCH_SIZE", 1..=256)?,
+                threads: count(env, "AI_MAX_WORKERS", 1..=64)?,
+                models_cache: store::cache_dir(
+                    env.text("AI_MODELS_CACHE_DIR"),
+                    env.text("XDG_CACHE_HOME"),
+                    env.text("HOME"),
+                ),
+                models_file: env.text("AI_MODELS_FILE").map(PathBuf::from),
+            },
         })
     }
 
@@ -86,8 +101,8 @@ impl WorkerSettings {
     /// # Errors
     /// When an operator's registry of models cannot be read or breaks a rule.
     pub fn models(&self, data_dir: &Path) -> Result<Store, Failure> {
-        let cache = self.ai_models_cache.clone().unwrap_or_else(|| data_dir.join("models"));
-        let file = self.ai_models_file.as_deref();
+        let cache = self.ai.models_cache.clone().unwrap_or_else(|| data_dir.join("models"));
+        let file = self.ai.models_file.as_deref();
         let what = file.map_or("models", |_| "AI_MODELS_FILE");
         Store::open(cache, file).map_err(Failure::during(what))
     }
@@ -157,6 +172,15 @@ pub fn parse_concurrency(text: &str) -> Result<BTreeMap<Queue, usize>, String> {
             Ok((queue, slots.ok_or_else(rule)?))
         })
         .collect()
+}
+
+fn count(env: &Env, name: &str, allowed: RangeInclusive<usize>) -> Result<Option<usize>, Failure> {
+    let rule = format!("a number from {} to {}", allowed.start(), allowed.end());
+    let count: Option<usize> = env.parse(name, &rule)?;
+    if count.is_some_and(|count| !allowed.contains(&count)) {
+        return Err(Failure::new(format!("{name} must be {rule}")));
+    }
+    Ok(count)
 }
 
 fn seconds(

@@ -317,6 +317,6 @@ async fn views(state: &AppState, caller: &Caller, ids: &[Uuid]) -> Result<Vec<Jo
     Ok(items)
 }
 
-fn parse_cursor(text: &str) -> Result<Uuid, Problem> {
+pub(super) fn parse_cursor(text: &str) -> Result<Uuid, Problem> {
     text.parse().map_err(|_| Problem::field("cursor", "must be the next value of the page before"))
 }

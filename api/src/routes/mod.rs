@@ -1,5 +1,6 @@
 //! One file per resource: its struct, its methods, its request and response types.
 
+pub mod ai;
 pub mod analytics;
 pub mod auth;
 pub mod dead;
@@ -8,6 +9,7 @@ mod flat_job;
 mod follow;
 pub mod health;
 pub mod jobs;
+pub mod post_analytics;
 pub(crate) mod profile_body;
 mod profile_view;
 pub mod profiles;
@@ -26,6 +28,8 @@ pub(crate) enum Tag {
     Jobs,
     /// Creators and their posts.
     Profiles,
+    /// What captions say.
+    Ai,
     /// Running the farm; for operators.
     Operators,
     /// Is it alive?

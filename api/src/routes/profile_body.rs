@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use entity::aggregate::COMPLETE_SHARE;
 use entity::job::Model as Job;
 use entity::{Time, access, post, profile, related_profile};
 use jobs::Kind;
@@ -128,6 +129,7 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
         profile_pic_url: None,
         profile_pic_url_hd: None,
         ai_insights: None,
+        fraud_hints: None,
         posts: None,
         stored_posts: None,
         related_profiles: None,
@@ -173,6 +175,7 @@ async fn fill(
     view.last_post_date = profile.last_post_at.map(Time::rfc3339);
     view.category.clone_from(&profile.category);
     view.ai_insights = Some(insights(profile, &figures));
+    view.fraud_hints.clone_from(&profile.fraud_hints);
     view.posts = Some(posts.iter().map(post_view).collect());
     view.stored_posts = Some(figures.posts as u64);
     view.related_profiles = Some(
@@ -192,6 +195,7 @@ async fn fill(
 
 fn insights(profile: &profile::Model, figures: &post::Figures) -> AiInsights {
     let available = profile.ai_profile_analyzed_at.is_some();
+    let share = (figures.posts > 0).then(|| figures.analyzed as f64 / figures.posts as f64);
     AiInsights {
         available,
         reason: (!available).then(|| "the posts have not been analysed yet".to_owned()),
@@ -200,8 +204,10 @@ fn insights(profile: &profile::Model, figures: &post::Figures) -> AiInsights {
         average_sentiment: profile.ai_avg_sentiment_score,
         language_distribution: profile.ai_language_distribution.clone(),
         content_quality_score: profile.ai_content_quality_score,
-        analysis_completeness: (figures.posts > 0)
-            .then(|| figures.analyzed as f64 / figures.posts as f64),
+        top_3_categories: profile.ai_top_3_categories.clone(),
+        top_10_categories: profile.ai_top_10_categories.clone(),
+        analysis_completeness: share,
+        complete: share.is_some_and(|share| share >= COMPLETE_SHARE),
         last_analyzed: profile.ai_profile_analyzed_at.map(Time::rfc3339),
     }
 }
@@ -233,8 +239,10 @@ pub(crate) fn post_view(post: &post::Model) -> PostView {
             category_confidence: post.ai_category_confidence,
             sentiment: post.ai_sentiment.clone(),
             sentiment_score: post.ai_sentiment_score,
+            sentiment_confidence: post.ai_sentiment_confidence,
             language_code: post.ai_language_code.clone(),
             language_confidence: post.ai_language_confidence,
+            tier: post.ai_tier.clone(),
         }),
     }
 }

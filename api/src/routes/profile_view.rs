@@ -42,6 +42,9 @@ pub struct ProfileView {
     /// 512 pixels, on our CDN.
     pub profile_pic_url_hd: Option<String>,
     pub ai_insights: Option<AiInsights>,
+    /// What its counts look like to somebody who expects fraud: a score, its reasons, and the
+    /// counts. Arithmetic, no finding.
+    pub fraud_hints: Option<Value>,
     /// The twelve newest; null in a preview.
     pub posts: Option<Vec<PostView>>,
     /// Posts stored, over all pages.
@@ -70,8 +73,14 @@ pub struct AiInsights {
     pub average_sentiment: Option<f64>,
     pub language_distribution: Option<Value>,
     pub content_quality_score: Option<f64>,
+    /// The three most frequent categories: category, percentage, count, confidence.
+    pub top_3_categories: Option<Value>,
+    /// The ten most frequent categories.
+    pub top_10_categories: Option<Value>,
     /// Share of stored posts with an analysis, 0–1.
     pub analysis_completeness: Option<f64>,
+    /// At least 80 % of the stored posts are analysed.
+    pub complete: bool,
     pub last_analyzed: Option<String>,
 }
 
@@ -128,6 +137,9 @@ pub struct PostAi {
     pub category_confidence: Option<f64>,
     pub sentiment: Option<String>,
     pub sentiment_score: Option<f64>,
+    pub sentiment_confidence: Option<f64>,
     pub language_code: Option<String>,
     pub language_confidence: Option<f64>,
+    /// Who answered: rules, lite, full.
+    pub tier: Option<String>,
 }

@@ -237,7 +237,7 @@ pub(super) fn handle(text: &str) -> Result<Handle, Problem> {
     text.parse().map_err(|rule| Problem::field("username", rule))
 }
 
-fn not_fetched(name: &Handle) -> Problem {
+pub(super) fn not_fetched(name: &Handle) -> Problem {
     Problem::not_found(
         "profile_not_fetched",
         format!("{name} has not been fetched yet; POST to the refresh link, or use ?fetch=true"),
@@ -277,7 +277,9 @@ async fn fetch_and_wait(
     let seen = until_done(state, caller.viewer(), enqueued.id, wait)
         .await?
         .ok_or_else(Problem::internal)?;
-    if !seen.job.state.is_done() {
+    // What is stored can be shown although its analysis goes on.
+    let stored = seen.job.state.is_done() || seen.job.waits_for_children();
+    if !stored {
         let mut view = job_view::job_view(state, &seen).await?;
         view.created = Some(enqueued.created);
         let at = location(enqueued.id);

@@ -86,26 +86,17 @@ pub async fn hand_to_children(
     .await
 }
 
-/// Second step of [`hand_to_children`], after the children were stored: how many are open. The
-/// steps the children declare are theirs now, so the job's own total shrinks by them.
-pub async fn set_children_open(
-    tx: &Tx,
-    id: Uuid,
-    open: i32,
-    child_steps: i32,
-) -> Result<(), DbErr> {
+/// Second step of [`hand_to_children`], after the children were stored: how many are open. Of the
+/// steps the job declares the last is theirs; it has done the others.
+pub async fn set_children_open(tx: &Tx, id: Uuid, open: i32) -> Result<(), DbErr> {
     sql::execute(
         tx,
         "UPDATE jobs SET children_open = ?, \
-         progress_total = CASE WHEN progress_total - ? > progress_done \
-           THEN progress_total - ? ELSE progress_done END, \
-         progress_done = CASE WHEN progress_total - ? > progress_done \
-           THEN progress_total - ? ELSE progress_done END \
-         WHERE id = ? AND progress_total IS NOT NULL",
-        args![open, child_steps, child_steps, child_steps, child_steps, id],
+         progress_done = CASE WHEN progress_total - 1 > progress_done \
+           THEN progress_total - 1 ELSE progress_done END WHERE id = ?",
+        args![open, id],
     )
     .await?;
-    sql::execute(tx, "UPDATE jobs SET children_open = ? WHERE id = ?", args![open, id]).await?;
     Ok(())
 }
 

@@ -49,6 +49,40 @@ pub async fn write<C: sea_orm::ConnectionTrait>(
     Ok(changed.into_iter().map(|row| row.id).collect())
 }
 
+/// Sets how many steps there are, unless some are done: what is shown must never fall. Returns the
+/// job when it changed.
+pub async fn count<C: sea_orm::ConnectionTrait>(
+    db: &C,
+    fence: Fence,
+    stage: &str,
+    total: i32,
+) -> Result<Option<Uuid>, DbErr> {
+    let row: Option<Id> = sql::one(
+        db,
+        "UPDATE jobs SET version = version + 1, stage = ?, \
+         progress_total = CASE WHEN progress_done = 0 OR progress_total IS NULL \
+           THEN ? ELSE progress_total END \
+         WHERE id = ? AND run = ? AND state = 'running' AND worker = ? RETURNING id",
+        args![stage, total, fence.id, fence.run, fence.worker],
+    )
+    .await?;
+    Ok(row.map(|row| row.id))
+}
+
+/// Notes, in the transaction that did them, how many steps are left; what is shown never falls.
+pub async fn left(tx: &Tx, fence: Fence, stage: &str, left: i32) -> Result<(), DbErr> {
+    sql::execute(
+        tx,
+        "UPDATE jobs SET version = version + 1, stage = ?, \
+         progress_done = CASE WHEN progress_total - ? > progress_done \
+           THEN progress_total - ? ELSE progress_done END \
+         WHERE id = ? AND run = ? AND state = 'running' AND worker = ?",
+        args![stage, left, left, fence.id, fence.run, fence.worker],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Locks the row for a partial write of this run. False when the run lost its fence: roll back.
 pub async fn hold(tx: &Tx, fence: Fence) -> Result<bool, DbErr> {
     let row: Option<Id> = sql::one(

@@ -32,7 +32,7 @@ pub struct Seen {
 }
 
 /// Sums over a job's children.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromQueryResult)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, FromQueryResult)]
 pub struct Children {
     /// All of them.
     pub total: i64,
@@ -44,6 +44,9 @@ pub struct Children {
     pub done_steps: i64,
     /// Steps they declared.
     pub total_steps: i64,
+    /// How far they are, 0 to 1: the mean of each one's part. Unlike the sums of steps it never
+    /// falls, although a child may find out late how many it has.
+    pub share: f64,
 }
 
 #[derive(FromQueryResult)]
@@ -54,6 +57,7 @@ struct ChildrenOf {
     failed: i64,
     done_steps: i64,
     total_steps: i64,
+    share: f64,
 }
 
 #[derive(FromQueryResult)]
@@ -117,7 +121,10 @@ async fn with_children<C: ConnectionTrait>(db: &C, jobs: Vec<Model>) -> Result<V
              CAST(sum(CASE WHEN c.state IN ('succeeded', 'failed', 'cancelled') \
                THEN COALESCE(c.progress_total, 0) ELSE c.progress_done END) AS bigint) \
                AS done_steps, \
-             CAST(sum(COALESCE(c.progress_total, 0)) AS bigint) AS total_steps \
+             CAST(sum(COALESCE(c.progress_total, 0)) AS bigint) AS total_steps, \
+             CAST(avg(CASE WHEN c.state IN ('succeeded', 'failed', 'cancelled') THEN 1.0 \
+               WHEN c.progress_total > 0 THEN 1.0 * c.progress_done / c.progress_total \
+               ELSE 0.0 END) AS double precision) AS share \
              FROM job_watchers w JOIN jobs c ON c.id = w.job_id \
              WHERE w.parent_id IN {list} GROUP BY w.parent_id",
             args![list(&parents)],
@@ -136,11 +143,27 @@ async fn with_children<C: ConnectionTrait>(db: &C, jobs: Vec<Model>) -> Result<V
                     failed: sum.failed,
                     done_steps: sum.done_steps,
                     total_steps: sum.total_steps,
+                    share: sum.share,
                 })
                 .unwrap_or_default();
             Seen { job, children }
         })
         .collect())
+}
+
+/// The open jobs of a kind that hold one of these keys.
+pub async fn open_of<C: ConnectionTrait>(
+    db: &C,
+    kind: &str,
+    keys: &[String],
+) -> Result<Vec<Model>, DbErr> {
+    sql::all(
+        db,
+        "SELECT {job} FROM jobs WHERE kind = ? AND key IN {list} \
+         AND state IN ('queued', 'running', 'retrying') ORDER BY id",
+        vec![kind.into(), list(keys)],
+    )
+    .await
 }
 
 /// What a list of jobs is narrowed to.

@@ -2,9 +2,9 @@
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::args;
 use crate::db::Db;
 use crate::sql;
+use crate::{ai_answer, args};
 
 /// How long a result may be read, in milliseconds: one day.
 pub const RESULT_TTL_MS: i64 = 24 * 3_600_000;
@@ -52,7 +52,8 @@ pub async fn prune<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
 }
 
 /// Deletes what else has had its time: idempotency keys, workers gone for an hour, and results
-/// past their expiry (the row stays, its result goes), and unreadable answers.
+/// past their expiry (the row stays, its result goes), unreadable answers of the provider, and
+/// answers about texts.
 pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr> {
     let limit = limit as i64;
     let mut gone = sql::execute(
@@ -69,6 +70,7 @@ pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
         args![KEEP_RAW_MS, limit],
     )
     .await?;
+    gone += ai_answer::prune(db, limit as u64).await?;
     gone +=
         sql::execute(db, "DELETE FROM workers WHERE lease_until < {now-?}", args![3_600_000_i64])
             .await?;

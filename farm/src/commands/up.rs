@@ -63,10 +63,10 @@ fn link(cache: &Path, at: &Path) {
 
 /// By what captions are analysed, and what would make it better.
 fn analysis(settings: &WorkerSettings, here: Tier) -> String {
-    if !settings.ai_enabled {
+    if !settings.ai.enabled {
         return "off (ENABLE_AI_ANALYSIS)".to_owned();
     }
-    let most = match settings.ai_tier {
+    let most = match settings.ai.tier {
         Wanted::Auto => Tier::Full,
         Wanted::Tier(tier) => tier,
     };

@@ -2,5 +2,7 @@
 
 pub mod bulk_profiles;
 pub mod noop;
+pub mod post_analysis;
+pub mod profile_analysis;
 pub mod profile_fetch;
 pub mod prune;

@@ -108,7 +108,8 @@ async fn a_parent_shows_the_progress_of_its_children_and_it_never_falls() {
     assert!(percents.is_sorted(), "{percents:?}");
     assert_eq!(percents.last(), Some(&100));
     let sums = children(&system, parent.id).await;
-    let want = Children { total: 4, succeeded: 3, failed: 1, done_steps: 12, total_steps: 12 };
+    let want =
+        Children { total: 4, succeeded: 3, failed: 1, done_steps: 12, total_steps: 12, share: 1.0 };
     assert_eq!(sums, want);
     system.end().await;
 }
@@ -283,7 +284,7 @@ async fn hand_over(system: &System, fence: Fence, must_succeed: bool) -> Uuid {
     end::hand_to_children(&tx, fence, json!({}), must_succeed).await.unwrap().unwrap();
     let new = [new_job(&Noop::default(), &options).unwrap()];
     let child = enqueue::enqueue_many(&tx, &new).await.unwrap().remove(0);
-    end::set_children_open(&tx, fence.id, 1, 1).await.unwrap();
+    end::set_children_open(&tx, fence.id, 1).await.unwrap();
     tx.commit().await.unwrap();
     child.id
 }

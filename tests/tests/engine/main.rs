@@ -1,6 +1,7 @@
 //! What the engine promises about jobs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod analysis;
 mod cancel;
 mod children;
 mod fence;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod ai;
 mod analytics;
 mod bad_input;
 mod common;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use entity::job::end::{self};
 use entity::job::enqueue::{self, Enqueued, NewJob};
 use entity::job::progress::{self, Progress};
+use entity::job::query;
 use entity::job::retention::RESULT_TTL_MS;
 use entity::job::{Fence, Model};
 use entity::{Db, Tx};
@@ -87,6 +88,17 @@ impl<'a> JobContext<'a> {
         }
     }
 
+    /// How many steps there are, seen as the work begins: for kinds that count their own. It stays
+    /// as it was once some are done, so that what is shown never falls.
+    ///
+    /// # Errors
+    /// [`JobError::FenceLost`] when the work is somebody else's by now.
+    pub async fn count(&self, stage: &str, steps: u32) -> Result<(), JobError> {
+        let counted = progress::count(self.db().write(), self.fence(), stage, steps as i32).await?;
+        self.shared.jobs.changed(vec![counted.ok_or(JobError::FenceLost)?]);
+        Ok(())
+    }
+
     /// Ends a job that has no effects; many such ends share a statement.
     ///
     /// # Errors
@@ -119,28 +131,18 @@ impl<'a> JobContext<'a> {
         if children.is_empty() {
             return self.commit(output).await;
         }
-        let output = serde_json::to_value(output)?;
-        let tx = self.db().begin().await?;
-        let held = end::hand_to_children(&tx, self.fence(), output, must_succeed).await?;
-        let held = held.ok_or(JobError::FenceLost)?;
-        if held.cancel_requested_at.is_some() {
-            // Nobody would stop the children any more; dropping the transaction takes it back.
-            return Err(JobError::Cancelled);
-        }
-        let enqueued = enqueue::enqueue_many(&tx, children).await?;
-        let mut distinct: Vec<_> = enqueued.iter().map(|e| e.id).collect();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let steps = children.iter().filter_map(|child| child.progress_total).sum();
-        end::set_children_open(&tx, self.fence().id, distinct.len() as i32, steps).await?;
-        let mut commit = Commit::new(self.shared, tx, self.fence());
-        commit.children = enqueued;
-        Ok(commit)
+        let commit = Commit::new(self.shared, self.db().begin().await?, self.fence());
+        commit.hand_over(output, children, must_succeed).await
     }
 
     /// Opens a transaction for partial work under the fence; [`Checkpoint::done`] commits it.
     pub async fn checkpoint(&self) -> Result<Checkpoint<'_>, JobError> {
-        let tx = self.db().begin().await?;
+        self.checkpoint_in(self.db().begin().await?).await
+    }
+
+    /// [`Self::checkpoint`] in a transaction that has begun: for locks that others take before
+    /// that of a job.
+    pub async fn checkpoint_in(&self, tx: Tx) -> Result<Checkpoint<'_>, JobError> {
         if !progress::hold(&tx, self.fence()).await? {
             return Err(JobError::FenceLost);
         }
@@ -167,6 +169,30 @@ impl<T> std::fmt::Debug for Commit<'_, T> {
 impl<'a, T> Commit<'a, T> {
     fn new(shared: &'a Shared, tx: Tx, fence: Fence) -> Self {
         Self { shared, tx, fence, children: vec![], output: PhantomData }
+    }
+
+    /// Frees the slot and waits for the children, which are stored or joined.
+    async fn hand_over(
+        mut self,
+        output: &T,
+        children: &[NewJob],
+        must_succeed: bool,
+    ) -> Result<Self, JobError>
+    where
+        T: Serialize,
+    {
+        let output = serde_json::to_value(output)?;
+        let held = end::hand_to_children(&self.tx, self.fence, output, must_succeed).await?;
+        if held.ok_or(JobError::FenceLost)?.cancel_requested_at.is_some() {
+            // Nobody would stop the children any more; dropping the transaction takes it back.
+            return Err(JobError::Cancelled);
+        }
+        self.children = enqueue::enqueue_many(&self.tx, children).await?;
+        let mut distinct: Vec<_> = self.children.iter().map(|child| child.id).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        end::set_children_open(&self.tx, self.fence.id, distinct.len() as i32).await?;
+        Ok(self)
     }
 
     /// For the effects that stand or fall with the end.
@@ -217,10 +243,39 @@ impl std::fmt::Debug for Checkpoint<'_> {
     }
 }
 
-impl Checkpoint<'_> {
+impl<'a> Checkpoint<'a> {
     /// For the effects of the checkpoint.
     pub fn tx(&self) -> &Tx {
         &self.tx
+    }
+
+    /// Notes how many steps are left after it.
+    pub async fn left(&self, stage: &str, steps: u32) -> Result<(), JobError> {
+        Ok(progress::left(&self.tx, self.fence, stage, steps as i32).await?)
+    }
+
+    /// Makes the checkpoint the end of the job, in the same transaction.
+    pub async fn commit<T: Serialize>(self, output: &T) -> Result<Commit<'a, T>, JobError> {
+        let output = serde_json::to_value(output)?;
+        let ended = end::succeed(&self.tx, self.fence, output, RESULT_TTL_MS).await?;
+        ended.ok_or(JobError::FenceLost)?;
+        Ok(Commit::new(self.shared, self.tx, self.fence))
+    }
+
+    /// [`Self::commit`] with work that follows and whose end the job waits for, however it ends. A
+    /// job that was asked to stop ends without.
+    pub async fn commit_followed_by<T: Serialize>(
+        self,
+        output: &T,
+        children: &[NewJob],
+    ) -> Result<Commit<'a, T>, JobError> {
+        // The row is held, so nobody asks in between.
+        let row = query::by_id(&self.tx, self.fence.id).await?.ok_or(JobError::FenceLost)?;
+        if children.is_empty() || row.cancel_requested_at.is_some() {
+            return self.commit(output).await;
+        }
+        let commit = Commit::new(self.shared, self.tx, self.fence);
+        commit.hand_over(output, children, false).await
     }
 
     /// Commits.

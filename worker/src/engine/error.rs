@@ -66,6 +66,22 @@ impl From<DbErr> for JobError {
     }
 }
 
+impl From<models::EngineError> for JobError {
+    fn from(error: models::EngineError) -> Self {
+        use models::EngineError::{Cancelled, Lost, Overloaded, Stopped};
+        let message = error.to_string();
+        match error {
+            Overloaded { retry_after } => {
+                Self::RetryAfter { code: "overloaded", message, after: retry_after }
+            }
+            Lost => Self::retry("analysis_lost", message),
+            // The process ends: nobody's fault.
+            Stopped => Self::Snooze(Duration::from_secs(1)),
+            Cancelled => Self::Cancelled,
+        }
+    }
+}
+
 impl From<serde_json::Error> for JobError {
     fn from(error: serde_json::Error) -> Self {
         Self::fatal("bad_output", format!("the result cannot be written as JSON: {error}"))

@@ -12,6 +12,7 @@ use entity::job::{Fence, cancel};
 use entity::worker::{self, NewWorker};
 use entity::{Db, DbErr};
 use jobs::{Jobs, Signal};
+use serde_json::Value;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,7 @@ impl LeaseThread {
     pub(crate) async fn start(
         jobs: &Jobs,
         config: &EngineConfig,
+        models: Option<models::Engine>,
     ) -> Result<(Self, watch::Receiver<Arc<Life>>), DbErr> {
         let db = jobs.db().clone();
         let slots = config.concurrency.values().sum::<usize>() as i32;
@@ -44,6 +46,7 @@ impl LeaseThread {
             lease: config.lease,
             renew_every: config.renew_every,
             replicas: config.replicas.clone(),
+            models,
             kinds: kinds_of(config),
             runs: Runs::default(),
             pulse: Arc::new(AtomicU64::new(0)),
@@ -93,6 +96,7 @@ struct Keeper {
     lease: Duration,
     renew_every: Duration,
     replicas: watch::Sender<u32>,
+    models: Option<models::Engine>,
     kinds: Vec<&'static str>,
     runs: Runs,
     pulse: Arc<AtomicU64>,
@@ -177,7 +181,7 @@ impl Keeper {
         let renewed = if life.dead.is_cancelled() {
             Ok(false)
         } else {
-            worker::renew(db.write(), life.id, lease_ms, resident_bytes()).await
+            worker::renew(db.write(), life.id, lease_ms, resident_bytes(), self.ai()).await
         };
         match renewed {
             Ok(true) => {
@@ -193,6 +197,11 @@ impl Keeper {
                 false
             }
         }
+    }
+
+    /// What the models say of themselves.
+    fn ai(&self) -> Option<Value> {
+        serde_json::to_value(self.models.as_ref()?.state()).ok()
     }
 
     async fn count_replicas(&self, db: &Db) {
@@ -269,6 +278,7 @@ impl Keeper {
             lease_ms: self.lease.as_millis() as i64,
         };
         worker::register(&tx, &new).await?;
+        worker::renew(&tx, life.id, new.lease_ms, resident_bytes(), self.ai()).await?;
         tx.commit().await?;
         tracing::info!(worker = %life.id, host = %self.host, "worker registered");
         Ok(())

@@ -39,6 +39,10 @@ pub struct Deps {
     pub provider: Arc<dyn ProfileProvider>,
     /// A stored profile younger than this is not fetched again unless forced.
     pub fresh_for: Duration,
+    /// Whether fetched posts are analysed.
+    pub analyze: bool,
+    /// Who analyses captions; `None` where nobody does: then that queue is not served.
+    pub models: Option<models::Engine>,
 }
 
 impl std::fmt::Debug for Deps {
@@ -71,7 +75,8 @@ impl Default for EngineConfig {
         Self {
             concurrency: [
                 (Queue::Fetch, 8),
-                (Queue::Ai, 1),
+                // What several jobs ask is computed together.
+                (Queue::Ai, 4),
                 (Queue::Media, 2),
                 (Queue::Export, 1),
                 (Queue::Upkeep, 2),
@@ -126,9 +131,13 @@ impl Engine {
     pub async fn start(
         jobs: Jobs,
         deps: Deps,
-        config: EngineConfig,
+        mut config: EngineConfig,
     ) -> Result<Self, entity::DbErr> {
-        let (lease, life) = lease::LeaseThread::start(&jobs, &config).await?;
+        if deps.models.is_none() {
+            config.concurrency.remove(&Queue::Ai);
+        }
+        let models = deps.models.clone();
+        let (lease, life) = lease::LeaseThread::start(&jobs, &config, models).await?;
         let progress = progress::ProgressBook::default();
         let shared = Arc::new(Shared {
             finisher: finisher::Finisher::start(jobs.clone()),
@@ -145,6 +154,7 @@ impl Engine {
             tokio::spawn(progress::flush_every_second(shared.clone())),
             tokio::spawn(lease::listen_for_stops(shared.clone())),
             tokio::spawn(lease::beat(lease.pulse())),
+            tokio::spawn(watch_models(shared.clone())),
         ];
         let queues = shared
             .config
@@ -193,6 +203,20 @@ impl Engine {
             task.abort();
         }
         tracing::info!(worker = %life.id, "worker stopped");
+    }
+}
+
+/// The process is replaced when its models say that only a fresh one can go on.
+async fn watch_models(shared: Arc<Shared>) {
+    let Some(models) = &shared.deps.models else { return };
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        if let Some(why) = models.state().replace {
+            tracing::error!(why, "the models cannot go on in this process");
+            shared.stuck.cancel();
+            return;
+        }
     }
 }
 

@@ -13,16 +13,7 @@ pub(crate) async fn run(
     job: BulkProfiles,
     ctx: &JobContext<'_>,
 ) -> Result<Done<BulkProfilesStarted>, JobError> {
-    let options = Options {
-        parent_id: Some(ctx.job().id),
-        team_id: ctx.job().team_id,
-        priority: Some(ctx.job().priority),
-        request_id: ctx.job().request_id.clone(),
-        trace_parent: ctx.job().trace_parent.clone(),
-        // Children stay under their parent's user for fairness between users.
-        user_id: ctx.job().user_id,
-        ..Options::default()
-    };
+    let options = Options::under(ctx.job());
     let children = job
         .usernames
         .into_iter()

@@ -2,6 +2,8 @@
 
 pub(crate) mod bulk_profiles;
 pub(crate) mod noop;
+pub(crate) mod post_analysis;
+pub(crate) mod profile_analysis;
 pub(crate) mod profile_fetch;
 mod profile_rows;
 pub(crate) mod prune;

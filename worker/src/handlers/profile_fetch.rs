@@ -1,16 +1,21 @@
 //! Fetches a profile from the provider and stores it with its posts.
 //!
 //! Running it twice is safe: everything it stores is an upsert, and profile, posts, grants and
-//! the job's end are one transaction under the fence. A second run that finds the first one's
-//! profile fresh asks nobody.
+//! the job's end are one transaction under the fence, and so is the analysis that follows, which
+//! is joined when it is open already. A second run that finds the first one's profile fresh asks
+//! nobody.
 
 use entity::job::progress;
 use entity::job_event::{self, EventKind};
-use entity::{Time, access, clock, job_watcher, post, profile, related_profile};
+use entity::post::{self, analysis};
+use entity::{Time, access, clock, job_watcher, profile, related_profile};
+use jobs::Options;
+use jobs::kinds::profile_analysis::ProfileAnalysis;
 use jobs::kinds::profile_fetch::{FetchSource, FetchedAs, ProfileFetch, ProfileFetched};
+use jobs::submit::new_job;
 use serde_json::Value;
 
-use crate::engine::{Done, JobContext, JobError};
+use crate::engine::{Checkpoint, Done, JobContext, JobError};
 use crate::handlers::profile_rows;
 use crate::provider::{
     CALLS_PER_JOB, CallBudget, CallOutcome, CallRecord, FetchOutcome, FetchReport, FetchedProfile,
@@ -23,7 +28,7 @@ pub(crate) async fn run(
     if !job.force_refresh
         && let Some(stored) = fresh_profile(&job, ctx).await?
     {
-        return keep(stored, ctx).await;
+        return keep(stored, &job, ctx).await;
     }
     ctx.stage("provider");
     let report = fetch(&job, ctx).await?;
@@ -53,6 +58,7 @@ async fn fresh_profile(
 /// What is stored is young enough: only the grants are new.
 async fn keep(
     stored: profile::Model,
+    job: &ProfileFetch,
     ctx: &JobContext<'_>,
 ) -> Result<Done<ProfileFetched>, JobError> {
     let output = ProfileFetched {
@@ -62,10 +68,33 @@ async fn keep(
         posts_stored: 0,
         outcome: found_as(stored.is_private),
     };
-    let commit = ctx.commit(&output).await?;
-    let users = job_watcher::users(commit.tx(), ctx.job().id).await?;
-    access::grant(commit.tx(), &users, stored.id).await?;
-    commit.done().await
+    let checkpoint = ctx.checkpoint().await?;
+    let users = job_watcher::users(checkpoint.tx(), ctx.job().id).await?;
+    access::grant(checkpoint.tx(), &users, stored.id).await?;
+    end(checkpoint, &output, job, ctx).await
+}
+
+/// Ends the job, after the analysis of posts that are without one.
+async fn end(
+    checkpoint: Checkpoint<'_>,
+    output: &ProfileFetched,
+    job: &ProfileFetch,
+    ctx: &JobContext<'_>,
+) -> Result<Done<ProfileFetched>, JobError> {
+    let mut children = vec![];
+    if ctx.deps().analyze && job.include_posts {
+        let missing = analysis::missing(checkpoint.tx(), output.profile_id).await?;
+        if missing > 0 {
+            // By then the profile is to be fetched again, and this job would be in the way.
+            let fresh_ms = ctx.deps().fresh_for.as_millis() as i64;
+            let deadline = Time(clock::now(checkpoint.tx()).await?.0 + fresh_ms);
+            let options = Options { deadline_at: Some(deadline), ..Options::under(ctx.job()) };
+            let mut child = new_job(&ProfileAnalysis::missing(output.profile_id), &options)?;
+            child.progress_total = Some(missing as i32);
+            children.push(child);
+        }
+    }
+    checkpoint.commit_followed_by(output, &children).await?.done().await
 }
 
 fn found_as(is_private: Option<bool>) -> FetchedAs {
@@ -155,8 +184,8 @@ async fn store(
         posts_stored: posts.len() as u32,
         outcome: found_as(found.is_private),
     };
-    let commit = ctx.commit(&output).await?;
-    let tx = commit.tx();
+    let checkpoint = ctx.checkpoint().await?;
+    let tx = checkpoint.tx();
     let stored = profile::upsert(tx, &row).await?;
     post::upsert(tx, stored.id, &posts, found.partial).await?;
     let figures = post::figures(tx, stored.id).await?;
@@ -167,7 +196,6 @@ async fn store(
     let users = job_watcher::users(tx, ctx.job().id).await?;
     access::grant(tx, &users, stored.id).await?;
     output.profile_id = stored.id;
-    commit.set_output(&output).await?;
     tracing::debug!(calls = calls.len(), posts = posts.len(), "profile stored");
-    commit.done().await
+    end(checkpoint, &output, job, ctx).await
 }

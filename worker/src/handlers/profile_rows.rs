@@ -10,6 +10,7 @@ use crate::formulas::{
     self, Influence, PROFILE_FIELDS, data_quality_score, filled_fields, influence_score,
     posting_frequency_per_day,
 };
+use crate::fraud;
 use crate::provider::{FetchedPost, FetchedProfile};
 
 /// The posts of an answer, with their engagement rate.
@@ -110,6 +111,13 @@ pub(crate) fn scores(profile: &Model, figures: &Figures) -> Scores {
             figures.newest,
             figures.posts as u32,
         ),
+        fraud_hints: fraud::hints(fraud::Counts {
+            followers: profile.followers_count,
+            following: profile.following_count,
+            posts: profile.posts_count,
+            avg_likes: figures.avg_likes,
+            avg_comments: figures.avg_comments,
+        }),
         last_post_at: figures.newest.map(|seconds| Time(seconds.saturating_mul(1_000))),
     }
 }

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use caption::hashtags;
 pub use config::{DecodoConfig, ProviderError};
 pub use decodo::Decodo;
 pub use fetched::{FetchedPost, FetchedProfile, FetchedRelated};
