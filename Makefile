@@ -14,8 +14,6 @@ setup: ## Install what the build needs and is not here: C and C++ compilers, lib
 
 # Without models captions are analysed by rules, so the pull may fail, and may not take for ever.
 up: build ## Build and start the farm on this machine; ARGS="--port 9000" goes to `farm up`
-	@[ "$$AI_TIER" = rules ] || [ "$$ENABLE_AI_ANALYSIS" = false ] \
-		|| $(TARGET)/release/farm models pull lite --quiet --within 2m || true
 	@exec $(TARGET)/release/farm up $(ARGS)
 
 cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" goes to `farm cluster`

@@ -107,7 +107,7 @@ impl Aggregate {
         let sentiment = mean(facts.iter().filter_map(|fact| fact.sentiment_score).collect());
         let largest = top.first().map_or(0.0, |first| f64::from(first.count) / analyzed);
         let coverage = (analyzed / posts.max(1) as f64).min(1.0);
-        let mood = ((sentiment.unwrap_or(0.0) + 1.0) / 2.0).max(0.0);
+        let mood = f64::midpoint(sentiment.unwrap_or(0.0), 1.0).max(0.0);
         let share = |count: u32| rounded(f64::from(count) / analyzed, 2);
         let categories = top.iter().map(|top| (top.category.clone(), share(top.count)));
         let ten = &top[..top.len().min(10)];

@@ -6,6 +6,7 @@ use std::path::Path;
 use jobs::process::{End, Failure, drained, until_stopped};
 use models::store::Store;
 use models::{Tier, Wanted};
+use worker::analyzers::BEST;
 use worker::settings::WorkerSettings;
 
 use super::out;
@@ -35,7 +36,7 @@ fn greet(settings: &Settings, machine: &Machine, models: &Store) {
     if let Some(demo) = &machine.demo {
         lines.push(format!("  provider  demo, {}", demo.base_url()));
     }
-    lines.push(format!("  analysis  {}", analysis(&settings.worker, models.available())));
+    lines.push(format!("  analysis  {}", analysis(&settings.worker, models.available(), BEST)));
     if settings.common.is_demo() {
         let users: Vec<&str> = DEMO_USERS.iter().map(|(email, ..)| *email).collect();
         lines.push(format!("  sign in   {} (password {DEMO_PASSWORD})", users.join(", ")));
@@ -62,7 +63,7 @@ fn link(cache: &Path, at: &Path) {
 }
 
 /// By what captions are analysed, and what would make it better.
-fn analysis(settings: &WorkerSettings, here: Tier) -> String {
+fn analysis(settings: &WorkerSettings, here: Tier, best: Tier) -> String {
     if !settings.ai.enabled {
         return "off (ENABLE_AI_ANALYSIS)".to_owned();
     }
@@ -70,6 +71,8 @@ fn analysis(settings: &WorkerSettings, here: Tier) -> String {
         Wanted::Auto => Tier::Full,
         Wanted::Tier(tier) => tier,
     };
+    // Of models that nobody here asks there is nothing to say.
+    let most = most.min(best);
     let used = most.min(here);
     let by = match used {
         Tier::Rules => "by rules",
@@ -121,7 +124,7 @@ mod tests {
         ] {
             let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
             let settings = WorkerSettings::read(&Env::of(vars).unwrap()).unwrap();
-            let told = analysis(&settings, here);
+            let told = analysis(&settings, here, Tier::Full);
             assert!(told.starts_with(want), "{told}");
             assert_eq!(told.contains(';'), want.contains(';'), "{told}");
         }

@@ -85,8 +85,6 @@ pub(super) struct Bart {
     #[serde(default)]
     pub scale_embedding: bool,
     #[serde(default = "two")]
-    pub eos_token_id: i64,
-    #[serde(default = "two")]
     pub decoder_start_token_id: i64,
     /// Set by relatives of BART (mBART, Blenderbot) whose layers normalise elsewhere.
     #[serde(default)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::error::NetError;
 use super::mapping;
@@ -62,18 +62,6 @@ impl Weights {
 
     fn unfit(&self, tensor: String, found: String, expected: String) -> NetError {
         NetError::Tensor { file: self.file.clone(), tensor, found, expected }
-    }
-
-    /// Bytes that cannot be shared with other processes when this file is loaded for its place:
-    /// those of the tensors that are converted.
-    pub(super) fn private_bytes(&self) -> u64 {
-        let shared = |kind| self.place.device == Device::Cpu && kind == self.place.kind;
-        let width = self.place.kind.elt_size_in_bytes() as u64;
-        let entries = self.entries.values().filter(|entry| !shared(entry.kind));
-        let bytes = |entry: &Entry| {
-            entry.bytes.len() as u64 / entry.kind.elt_size_in_bytes() as u64 * width
-        };
-        entries.map(bytes).sum()
     }
 }
 

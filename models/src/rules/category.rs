@@ -36,7 +36,8 @@ impl Says {
 }
 
 static TABLES: LazyLock<Tables<Says>> = LazyLock::new(|| {
-    let merge = |old: Says, new: Says| Says { words: old.words | new.words, tags: old.tags | new.tags };
+    let merge =
+        |old: Says, new: Says| Says { words: old.words | new.words, tags: old.tags | new.tags };
     Tables::read(CATEGORY, says, merge)
 });
 
@@ -45,7 +46,8 @@ fn says(column: &str) -> Result<Option<Says>, String> {
     if column == "none" {
         return Ok(None);
     }
-    let (label, only_tags) = column.strip_suffix(" #").map_or((column, false), |label| (label, true));
+    let (label, only_tags) =
+        column.strip_suffix(" #").map_or((column, false), |label| (label, true));
     let at = Category::ALL.iter().position(|one| one.as_str() == label);
     let set = 1 << at.ok_or_else(|| format!("no category: {label}"))?;
     Ok(Some(Says { words: if only_tags { 0 } else { set }, tags: set }))
@@ -89,7 +91,10 @@ fn decide(scores: &[f64; Category::ALL.len()]) -> Option<(Category, f64)> {
 }
 
 /// The entries in a text, from left to right; what is part of a longer one is passed over.
-fn entries<'a>(words: &'a Words, language: &'a str) -> impl Iterator<Item = (&'static str, Says)> + 'a {
+fn entries<'a>(
+    words: &'a Words,
+    language: &'a str,
+) -> impl Iterator<Item = (&'static str, Says)> + 'a {
     let mut at = 0;
     std::iter::from_fn(move || {
         while at < words.units.len() {
@@ -108,7 +113,8 @@ fn entries<'a>(words: &'a Words, language: &'a str) -> impl Iterator<Item = (&'s
 /// The categories that a hashtag names: by its words where it shows them, else as a whole, else by
 /// how it begins and ends.
 fn of_tag(tag: &str, language: &str) -> Set {
-    let named = |words: &Words| entries(words, language).fold(0, |set, (_, says)| set | says.in_tag());
+    let named =
+        |words: &Words| entries(words, language).fold(0, |set, (_, says)| set | says.in_tag());
     let parts = Words::of(&tags::apart(tag));
     if parts.units.len() > 1 {
         let named = named(&parts);

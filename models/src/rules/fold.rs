@@ -44,13 +44,16 @@ fn is_optional(c: char) -> bool {
 
 /// An Arabic word without its article, and without what is written together with the article.
 fn without_article(word: &str) -> &str {
-    let rest = ["وال", "بال", "كال", "فال", "لل", "ال"].iter().find_map(|article| word.strip_prefix(article));
+    let rest = ["وال", "بال", "كال", "فال", "لل", "ال"]
+        .iter()
+        .find_map(|article| word.strip_prefix(article));
     rest.filter(|rest| rest.chars().nth(2).is_some()).unwrap_or(word)
 }
 
 /// An Arabic word without the conjunction or preposition of one letter before it.
 pub(super) fn without_particle(word: &str) -> Option<&str> {
-    let rest = ['و', 'ف', 'ب', 'ل', 'ك'].iter().find_map(|particle| word.strip_prefix(*particle))?;
+    let rest =
+        ['و', 'ف', 'ب', 'ل', 'ك'].iter().find_map(|particle| word.strip_prefix(*particle))?;
     rest.chars().nth(2).is_some().then_some(rest)
 }
 

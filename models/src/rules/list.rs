@@ -51,7 +51,7 @@ impl Entry {
 }
 
 /// The lines of a list: the first column, and the entries. `Err` is a line that does not read.
-pub(super) fn lines<'a>(list: &'a str) -> impl Iterator<Item = Result<(&'a str, Vec<Entry>), String>> {
+pub(super) fn lines(list: &str) -> impl Iterator<Item = Result<(&str, Vec<Entry>), String>> {
     let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| {
         let (column, entries) = line.split_once('\t').ok_or_else(|| format!("no tab: {line}"))?;
@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn short_words_are_not_believed_elsewhere() {
-        for (entry, long) in [("car", false), ("voiture", true), ("🚗", true), ("料理", true), ("茶", false)] {
+        for (entry, long) in
+            [("car", false), ("voiture", true), ("🚗", true), ("料理", true), ("茶", false)]
+        {
             assert_eq!(Entry::read(entry).unwrap().is_long(), long, "{entry}");
         }
     }

@@ -15,14 +15,22 @@ macro_rules! lists {
 }
 
 // English first: of what lists say of a word whatever the language, the first is kept.
-lists!(CATEGORY, "category", [
-    "en", "emoji", "ar", "bg", "cs", "de", "el", "es", "fa", "fr", "hi", "id", "it", "ja", "ko",
-    "nl", "pl", "pt", "ro", "ru", "sv", "sw", "th", "tr", "uk", "ur", "vi", "zh",
-]);
-lists!(SENTIMENT, "sentiment", [
-    "en", "emoji", "ar", "bg", "cs", "de", "el", "es", "fa", "fr", "hi", "id", "it", "ja", "ko",
-    "nl", "pl", "pt", "ro", "ru", "sv", "sw", "th", "tr", "uk", "ur", "vi", "zh",
-]);
+lists!(
+    CATEGORY,
+    "category",
+    [
+        "en", "emoji", "ar", "bg", "cs", "de", "el", "es", "fa", "fr", "hi", "id", "it", "ja",
+        "ko", "nl", "pl", "pt", "ro", "ru", "sv", "sw", "th", "tr", "uk", "ur", "vi", "zh",
+    ]
+);
+lists!(
+    SENTIMENT,
+    "sentiment",
+    [
+        "en", "emoji", "ar", "bg", "cs", "de", "el", "es", "fa", "fr", "hi", "id", "it", "ja",
+        "ko", "nl", "pl", "pt", "ro", "ru", "sv", "sw", "th", "tr", "uk", "ur", "vi", "zh",
+    ]
+);
 
 /// The name of the rules, and the hash of all lists in their order.
 pub(super) fn id() -> ModelId {

@@ -16,7 +16,9 @@ mod table;
 mod tags;
 mod words;
 
-use crate::analysis::{Analysis, Analyzer, CategoryFound, LanguageFound, ModelId, Offence, SentimentFound};
+use crate::analysis::{
+    Analysis, Analyzer, CategoryFound, LanguageFound, ModelId, Offence, SentimentFound,
+};
 use crate::label::{Category, Method, Sentiment, UNDETERMINED};
 use crate::text::{Part, Prepared, parts};
 use crate::tier::Tier;
@@ -127,7 +129,8 @@ impl RulesAnalyzer {
                 scores: Vec::new(),
             },
             language,
-            tokens: u32::try_from(reading.words.units.len() + reading.tags.len()).unwrap_or(u32::MAX),
+            tokens: u32::try_from(reading.words.units.len() + reading.tags.len())
+                .unwrap_or(u32::MAX),
             truncated: false,
             empty: None,
             tier: Tier::Rules,

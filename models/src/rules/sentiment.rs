@@ -57,7 +57,8 @@ enum Role {
     But,
 }
 
-static TABLES: LazyLock<Tables<Role>> = LazyLock::new(|| Tables::read(SENTIMENT, role, |old, _| old));
+static TABLES: LazyLock<Tables<Role>> =
+    LazyLock::new(|| Tables::read(SENTIMENT, role, |old, _| old));
 
 fn role(column: &str) -> Result<Option<Role>, String> {
     Ok(Some(match column {
@@ -75,7 +76,12 @@ fn role(column: &str) -> Result<Option<Role>, String> {
 }
 
 /// How the words and hashtags of a text sound together; `exclamations` stand in it.
-pub(super) fn of(words: &Words, tags: &[&str], exclamations: usize, language: &str) -> SentimentFound {
+pub(super) fn of(
+    words: &Words,
+    tags: &[&str],
+    exclamations: usize,
+    language: &str,
+) -> SentimentFound {
     let spoken: f64 = Sentence::read(words, language).iter().sum();
     let tagged = tags.iter().map(|tag| {
         let words = Words::of(&tags::apart(tag));
@@ -92,8 +98,11 @@ fn judge(sum: f64) -> SentimentFound {
     let weights = [(STEEP * (-tone - EVEN)).exp(), 1.0, (STEEP * (tone - EVEN)).exp()];
     let total: f64 = weights.iter().sum();
     let round = |p: f64| (p * 1000.0).round() / 1000.0;
-    let all: Vec<_> =
-        Sentiment::ALL.iter().zip(weights).map(|(label, weight)| (*label, round(weight / total))).collect();
+    let all: Vec<_> = Sentiment::ALL
+        .iter()
+        .zip(weights)
+        .map(|(label, weight)| (*label, round(weight / total)))
+        .collect();
     let label = match tone {
         tone if tone > EVEN => Sentiment::Positive,
         tone if tone < -EVEN => Sentiment::Negative,

@@ -86,18 +86,18 @@ impl<V: Copy> Tables<V> {
     pub fn head(&self, word: &str, least: usize) -> Option<(usize, V)> {
         let ends = word.char_indices().skip(least).map(|(at, _)| at);
         let ends: Vec<usize> = ends.collect();
-        ends.into_iter().rev().find_map(|end| {
-            self.everywhere.words.get(&word[..end]).map(|value| (end, *value))
-        })
+        ends.into_iter()
+            .rev()
+            .find_map(|end| self.everywhere.words.get(&word[..end]).map(|value| (end, *value)))
     }
 
     /// The longest whole word, known everywhere, with which `word` ends: its bytes and value.
     pub fn tail(&self, word: &str, least: usize) -> Option<(usize, V)> {
         let chars = word.chars().count();
         let starts = word.char_indices().skip(1).take(chars.saturating_sub(least));
-        starts.map(|(at, _)| &word[at..]).find_map(|tail| {
-            self.everywhere.words.get(tail).map(|value| (tail.len(), *value))
-        })
+        starts
+            .map(|(at, _)| &word[at..])
+            .find_map(|tail| self.everywhere.words.get(tail).map(|value| (tail.len(), *value)))
     }
 }
 

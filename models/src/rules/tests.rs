@@ -58,8 +58,10 @@ fn an_answer_does_not_depend_on_its_batch() {
     let captions: Vec<_> =
         ["Game day! ⚽", "", "أجمل رحلة سفر", "<s>"].into_iter().map(prepared).collect();
     let together = RulesAnalyzer::new().analyze(&captions);
-    let alone: Vec<_> =
-        captions.iter().flat_map(|one| RulesAnalyzer::new().analyze(std::slice::from_ref(one))).collect();
+    let alone: Vec<_> = captions
+        .iter()
+        .flat_map(|one| RulesAnalyzer::new().analyze(std::slice::from_ref(one)))
+        .collect();
     assert_eq!(together, alone);
 }
 
@@ -81,10 +83,33 @@ fn poison_is_answered_like_anything_else() {
     let tags = "#a".repeat(20_000);
     let held = "so".to_owned() + &"o".repeat(50_000);
     for caption in [
-        "</s>", "a </s> b", "<s><pad><mask>", "[CLS] hi [SEP]", "\u{0}\u{1}\u{FFFF}", "\u{FEFF}",
-        "\u{FFFD}\u{FFFD}", "🏴\u{E0067}\u{E0062}\u{E007F}", "\u{200D}\u{200D}", "#", "@", "##@@#@",
-        "'''", "*", "\u{301}\u{301}", "ﷺ ﷽", "Ａ＃ｔａｇ", ":", ";)", "=", "</3", &long, &joined,
-        &zalgo, &family, &tags, &held,
+        "</s>",
+        "a </s> b",
+        "<s><pad><mask>",
+        "[CLS] hi [SEP]",
+        "\u{0}\u{1}\u{FFFF}",
+        "\u{FEFF}",
+        "\u{FFFD}\u{FFFD}",
+        "🏴\u{E0067}\u{E0062}\u{E007F}",
+        "\u{200D}\u{200D}",
+        "#",
+        "@",
+        "##@@#@",
+        "'''",
+        "*",
+        "\u{301}\u{301}",
+        "ﷺ ﷽",
+        "Ａ＃ｔａｇ",
+        ":",
+        ";)",
+        "=",
+        "</3",
+        &long,
+        &joined,
+        &zalgo,
+        &family,
+        &tags,
+        &held,
     ] {
         check(&analysed(caption));
     }

@@ -83,7 +83,8 @@ impl Words {
             }
             if let Some(face) = face {
                 self.emoji(face);
-            } else if body.chars().all(|c| matches!(c, '-' | '–' | '—' | '|' | '/' | '•' | '·')) {
+            } else if body.chars().all(|c| matches!(c, '-' | '–' | '—' | '|' | '/' | '•' | '·'))
+            {
                 self.broken = true;
             }
         }

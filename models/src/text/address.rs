@@ -3,7 +3,8 @@
 /// Endings of host names that are addresses also without a path. Short, because a forgotten space
 /// behind a full stop looks the same (`home.Me`).
 const ENDINGS: [&str; 14] = [
-    "com", "net", "org", "io", "co", "edu", "gov", "info", "shop", "store", "app", "ly", "link", "bio",
+    "com", "net", "org", "io", "co", "edu", "gov", "info", "shop", "store", "app", "ly", "link",
+    "bio",
 ];
 
 /// The text with each address replaced.
@@ -50,7 +51,9 @@ fn bare(run: &str) -> Option<usize> {
     let labels = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     let named = name.chars().all(labels) && name.ends_with(|c: char| c.is_ascii_alphanumeric());
     let ends = ENDINGS.contains(&ending)
-        || (path && (2..=4).contains(&ending.len()) && ending.chars().all(|c| c.is_ascii_lowercase()));
+        || (path
+            && (2..=4).contains(&ending.len())
+            && ending.chars().all(|c| c.is_ascii_lowercase()));
     (named && ends).then_some(start)
 }
 

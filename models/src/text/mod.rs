@@ -23,9 +23,8 @@ const TAGS: usize = 100;
 const TAG: usize = 100;
 
 /// What the tokenizers of the models take for commands when it stands in a text.
-const SPECIAL: [&str; 10] = [
-    "<s>", "</s>", "<pad>", "<mask>", "<unk>", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]",
-];
+const SPECIAL: [&str; 10] =
+    ["<s>", "</s>", "<pad>", "<mask>", "<unk>", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]"];
 
 /// A caption made ready: see [`Prepared::of`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +47,8 @@ impl Prepared {
         let mut raw: String = caption.chars().take(READ).collect();
         let mut known: HashSet<String> = hashtags_of(&raw).into_iter().collect();
         for tag in hashtags.iter().take(TAGS) {
-            let tag: String = tag.trim().trim_start_matches(['#', '＃']).chars().take(TAG).collect();
+            let tag: String =
+                tag.trim().trim_start_matches(['#', '＃']).chars().take(TAG).collect();
             if !tag.is_empty() && known.insert(tag.to_lowercase()) {
                 raw.push_str(" #");
                 raw.push_str(&tag);
@@ -144,7 +144,8 @@ fn without_special(text: impl Iterator<Item = char>) -> Vec<char> {
             continue;
         }
         let ends = |token: &&&str| {
-            token.len() <= plain.len() && token.chars().rev().eq(plain.iter().rev().copied().take(token.len()))
+            token.len() <= plain.len()
+                && token.chars().rev().eq(plain.iter().rev().copied().take(token.len()))
         };
         if let Some(token) = SPECIAL.iter().find(ends) {
             let left = kept.len() - token.len(); // tokens are ASCII: bytes are characters

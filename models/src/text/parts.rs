@@ -85,14 +85,17 @@ mod tests {
         let cases: &[(&str, &[Part<'_>])] = &[
             ("", &[]),
             ("plain # @ text", &[Plain("plain # @ text")]),
-            ("with @ann.b. #One#two_2!", &[
-                Plain("with "),
-                Mention("ann.b"),
-                Plain(". "),
-                Tag("One"),
-                Tag("two_2"),
-                Plain("!"),
-            ]),
+            (
+                "with @ann.b. #One#two_2!",
+                &[
+                    Plain("with "),
+                    Mention("ann.b"),
+                    Plain(". "),
+                    Tag("One"),
+                    Tag("two_2"),
+                    Plain("!"),
+                ],
+            ),
             ("it&#39;s me@site", &[Plain("it&#39;s me@site")]),
             ("＃東京 #می\u{200C}خواهم", &[Tag("東京"), Plain(" "), Tag("می\u{200C}خواهم")]),
             ("#1\u{FE0F}\u{20E3}", &[Tag("1"), Plain("\u{FE0F}\u{20E3}")]),

@@ -43,7 +43,7 @@ impl Text {
     }
 }
 
-/// Hex. The length keeps ["ab", "c"] and ["a", "bc"] apart.
+/// Hex. With the length of each, `ab` and `c` are other parts than `a` and `bc`.
 fn hash<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
