@@ -2,6 +2,7 @@
 //! (scripts/ai/golden.py makes both).
 
 #![cfg(feature = "bert")]
+#![allow(clippy::unwrap_used, clippy::format_collect)]
 
 mod checkpoint;
 

@@ -1,4 +1,5 @@
 //! The small checkpoints of the tests.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
