@@ -17,6 +17,7 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::ai_worker::AiWorker;
 use super::profile_body::{Sight, refresh_link};
 use super::profiles::{handle, not_fetched};
 use super::queues::{self, QueueHead};
@@ -136,57 +137,6 @@ struct AiHealth {
     serving: Option<String>,
     /// Workers whose lease is live.
     workers: Vec<AiWorker>,
-}
-
-/// A worker that analyses captions.
-#[derive(Debug, Object)]
-struct AiWorker {
-    id: Uuid,
-    /// It takes no new work.
-    draining: bool,
-    /// `loading`, `serving`, `degraded` or `stopped`.
-    status: String,
-    /// The best tier it has the means for.
-    wanted: Option<String>,
-    /// The best tier that answers.
-    serving: Option<String>,
-    /// Why the wanted tier does not answer; told to operators.
-    why: Option<String>,
-    /// The best first.
-    tiers: Vec<AiTierView>,
-    /// Captions computed since it began, by who answered.
-    done: BTreeMap<String, i64>,
-    /// Captions without an answer.
-    offences: i64,
-    /// Resident memory, as last reported; null when its system does not tell.
-    memory_bytes: Option<i64>,
-    /// All loaded weights.
-    weights_bytes: i64,
-    /// When it said so; RFC 3339.
-    reported_at: Option<String>,
-}
-
-/// A tier on a worker.
-#[derive(Debug, Object)]
-struct AiTierView {
-    tier: String,
-    /// Threads ready to answer.
-    threads: i64,
-    /// How far its load has come, in percent; null when none is under way.
-    loading_percent: Option<i64>,
-    /// Why its last load failed; told to operators.
-    load_error: Option<String>,
-    /// What it answers with; empty while it is not loaded.
-    models: Vec<AiModelView>,
-}
-
-/// A model.
-#[derive(Debug, Object)]
-struct AiModelView {
-    /// Its name and revision.
-    name: String,
-    /// SHA-256 of its weights, hex.
-    hash: String,
 }
 
 #[OpenApi(prefix_path = "/api/v1/ai", tag = "Tag::Ai")]
@@ -328,7 +278,7 @@ impl Ai {
     ) -> Result<Json<AiHealth>, Problem> {
         let live = worker::live(state.db().read()).await?;
         let operator = caller.0.user.role.is_admin();
-        let views = live.into_iter().filter_map(|worker| worker_view(worker, operator));
+        let views = live.into_iter().filter_map(|worker| AiWorker::of(worker, operator));
         let workers: Vec<AiWorker> = views.collect();
         let working = || workers.iter().filter(|worker| !worker.draining);
         let says = |word: &str| working().any(|worker| worker.status == word);
@@ -452,34 +402,4 @@ async fn open_analysis(
     let link = (!mine.is_empty()).then(|| location(id));
     let progress = view::progress(&Seen { job, children: Children::default() });
     Ok(OpenAnalysis { id, state: job_state, progress, link })
-}
-
-/// Why something is not at hand names files and machines, which is for operators.
-fn worker_view(worker: worker::Worker, operator: bool) -> Option<AiWorker> {
-    let said = worker.ai_state()?;
-    let tiers = said.tiers.into_iter().map(|tier| AiTierView {
-        tier: tier.tier,
-        threads: tier.threads,
-        loading_percent: tier.loading,
-        load_error: tier.load_error.filter(|_| operator),
-        models: tier
-            .models
-            .into_iter()
-            .map(|model| AiModelView { name: model.name, hash: model.hash })
-            .collect(),
-    });
-    Some(AiWorker {
-        id: worker.id,
-        draining: worker.draining,
-        status: said.status,
-        wanted: said.wanted,
-        serving: said.serving,
-        why: said.why.filter(|_| operator),
-        tiers: tiers.collect(),
-        done: said.done,
-        offences: said.offences,
-        memory_bytes: worker.memory_bytes,
-        weights_bytes: said.weights,
-        reported_at: worker.renewed_at.map(Time::rfc3339),
-    })
 }
