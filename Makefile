@@ -12,7 +12,6 @@ help: ## List the verbs
 setup: ## Install what the build needs and is not here: C and C++ compilers, libtorch
 	@scripts/setup
 
-# Without models captions are analysed by rules, so the pull may fail, and may not take for ever.
 up: build ## Build and start the farm on this machine; ARGS="--port 9000" goes to `farm up`
 	@exec $(TARGET)/release/farm up $(ARGS)
 
@@ -23,7 +22,7 @@ cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" 
 build: setup ## Build the release binary
 	cargo build --release --locked --package farm
 
-models: build ## Fetch the large models, about 3.2 GB
+models: build ## Fetch the models, about 3.3 GB; this version does not ask them yet
 	$(TARGET)/release/farm models pull lite
 	$(TARGET)/release/farm models pull full
 
