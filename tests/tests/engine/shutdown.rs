@@ -51,18 +51,23 @@ async fn what_finishes_in_time_finishes_and_nothing_new_begins() {
     let mut system = System::start().await;
     let ids = submit_many(&system, 400, 10).await;
     until_running(&system, 6).await;
+    // A row says so as soon as it is claimed; what has not begun by then need not be finished.
+    tokio::time::sleep(Duration::from_millis(150)).await;
     system.stop_worker().await;
     let (mut ended, mut waiting) = (0, 0);
     for id in &ids {
         let job = system.job(*id).await;
         match job.state {
             JobState::Succeeded => ended += 1,
-            JobState::Queued if job.run == 0 => waiting += 1,
+            JobState::Queued if job.attempt == 0 => waiting += 1,
             _ => panic!("{job:?}"),
         }
     }
-    // On a slow machine some ended before the worker was told to stop, and others took their place.
-    assert!(ended >= 6 && ended + waiting == ids.len(), "{ended} ended, {waiting} wait");
+    // How many had begun depends on the machine: one that was claimed in the moment of the stop
+    // goes back, and where some ended before it, others had taken their place.
+    assert!(ended >= 1 && ended + waiting == ids.len(), "{ended} ended, {waiting} wait");
+    let effects = system.count("SELECT count(*) AS n FROM noop_effects").await;
+    assert_eq!(effects, ended as i64, "and what went back left nothing");
     let late = system.jobs.submit(&Noop::default(), &Options::default()).await.unwrap();
     assert_eq!(system.job(late.id).await.state, JobState::Queued);
     system.add_worker().await;
