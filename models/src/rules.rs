@@ -1,6 +1,7 @@
 //! stand-in
 use crate::{Analysis, Analyzer, ModelId, Offence, Prepared, Tier};
 /// stand-in
+#[derive(Default)]
 pub struct RulesAnalyzer;
 impl RulesAnalyzer {
     /// stand-in
