@@ -4,14 +4,15 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up cluster build bench test storm lint openapi
+.PHONY: help setup up cluster build models bench test storm lint openapi
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the build needs and is not here: a C compiler
+setup: ## Install what the build needs and is not here: C and C++ compilers, libtorch
 	@scripts/setup
 
+# Without models captions are analysed by rules, so the pull may fail, and may not take for ever.
 up: build ## Build and start the farm on this machine; ARGS="--port 9000" goes to `farm up`
 	@exec $(TARGET)/release/farm up $(ARGS)
 
@@ -21,6 +22,10 @@ cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" 
 
 build: setup ## Build the release binary
 	cargo build --release --locked --package farm
+
+models: build ## Fetch the large models, about 3.2 GB
+	$(TARGET)/release/farm models pull lite
+	$(TARGET)/release/farm models pull full
 
 bench: build ## Measure this machine, beside the peers; ARGS="--rounds 5" goes to each benchmark
 	@scripts/setup servers

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use entity::enums::JobState;
 use entity::job::Model as Job;
 use entity::{Time, access, profile};
@@ -45,7 +46,7 @@ const OWN: [&str; 3] = ["access_until", "age_seconds", "stale"];
 
 /// The pages of one process.
 pub(crate) struct Shelf {
-    shown: Recent<Handle, Shown, Bytes>,
+    shown: Recent<Handle, Shown, Weight>,
     /// By user and profile.
     grants: Cache<(Uuid, Uuid), Grant>,
     /// When somebody was told last that the profile was fetched or analysed: it may have had
@@ -80,8 +81,8 @@ struct Grant {
 /// A stored profile and its two bodies, each without its end.
 pub(crate) struct Page {
     profile: Arc<profile::Model>,
-    full: Vec<u8>,
-    preview: Vec<u8>,
+    full: Bytes,
+    preview: Bytes,
 }
 
 /// A profile for one caller.
@@ -93,9 +94,9 @@ pub(crate) struct Found {
 }
 
 #[derive(Clone)]
-struct Bytes;
+struct Weight;
 
-impl Weighter<Handle, Reading<Shown>> for Bytes {
+impl Weighter<Handle, Reading<Shown>> for Weight {
     fn weight(&self, _: &Handle, reading: &Reading<Shown>) -> u64 {
         let page = reading.value.as_ref().ok().and_then(Option::as_ref).map(|shown| &shown.page);
         // Twice the preview for the row and the rest.
@@ -107,7 +108,7 @@ impl Default for Shelf {
     fn default() -> Self {
         let most = MAX_BYTES as usize / PAGE_BYTES;
         Self {
-            shown: Recent::weighed(WINDOW, most, MAX_BYTES, Bytes),
+            shown: Recent::weighed(WINDOW, most, MAX_BYTES, Weight),
             grants: Cache::new(MAX_GRANTS),
             changed: Cache::new(MAX_TOLD),
             told: Cache::new(MAX_TOLD),
@@ -229,26 +230,25 @@ impl Page {
         Ok(Self { profile, full, preview })
     }
 
-    /// The body for a caller.
-    pub(crate) fn body(&self, sight: &Sight) -> Vec<u8> {
+    /// The body for a caller: what everybody is shown, and the rest.
+    pub(crate) fn body(&self, sight: &Sight) -> (Bytes, Vec<u8>) {
         let open = if sight.full() { &self.full } else { &self.preview };
-        let mut body = Vec::with_capacity(open.len() + 128);
-        body.extend_from_slice(open);
+        let mut rest = Vec::with_capacity(128);
         let until =
             sight.until.map_or("null".to_owned(), |until| format!("\"{}\"", until.rfc3339()));
         // Writing into memory does not fail.
         let _ = write!(
-            body,
+            rest,
             ",\"access_until\":{until},\"age_seconds\":{},\"stale\":{}}}",
             sight.age_seconds(),
             sight.stale
         );
-        body
+        (open.clone(), rest)
     }
 }
 
 /// What a view shows to everybody who may see as much, without the closing brace.
-async fn open(state: &AppState, sight: &Sight) -> Result<Vec<u8>, Problem> {
+async fn open(state: &AppState, sight: &Sight) -> Result<Bytes, Problem> {
     let Some(Value::Object(mut fields)) = view(state, sight).await?.to_json() else {
         return Err(Problem::internal());
     };
@@ -257,5 +257,5 @@ async fn open(state: &AppState, sight: &Sight) -> Result<Vec<u8>, Problem> {
     }
     let mut text = Value::Object(fields).to_string();
     text.pop();
-    Ok(text.into_bytes())
+    Ok(text.into())
 }

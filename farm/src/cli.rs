@@ -70,6 +70,16 @@ enum Command {
     },
     /// Watch queues and workers, drawn anew every second; q quits.
     Top(commands::top::Top),
+    /// The models that analyse captions: list, fetch, check, prepare them.
+    Models {
+        #[command(subcommand)]
+        action: commands::models::Action,
+    },
+    /// How captions are analysed.
+    Ai {
+        #[command(subcommand)]
+        action: commands::ai::Action,
+    },
     /// Check this installation and say what is wrong with it.
     Doctor {
         /// Print JSON.
@@ -212,6 +222,8 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
         Command::Queues { action } => commands::queues::run(&settings, action).await?,
         Command::Schedules { action } => commands::schedules::run(&settings, action).await?,
         Command::Top(top) => commands::top::run(&settings, &top).await?,
+        Command::Models { action } => commands::models::run(&settings, action).await?,
+        Command::Ai { action } => commands::ai::run(&settings, action).await?,
         Command::Doctor { json } => commands::doctor::run(&settings, json).await?,
         Command::Bench { what } => bench::run(&settings, &what).await?,
         Command::DemoProvider { host, port, recorded, latency_ms } => {

@@ -3,7 +3,11 @@
 
 use api::settings::ApiSettings;
 use jobs::process::{self, Env, Failure};
+use url::Url;
 use worker::settings::WorkerSettings;
+
+/// Where models are fetched from.
+const HUB: &str = "https://huggingface.co";
 
 /// Everything a process is told from outside.
 #[derive(Clone, Debug)]
@@ -14,6 +18,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// The workers.
     pub worker: WorkerSettings,
+    /// `HF_ENDPOINT`: where models are fetched from.
+    pub hub: Url,
 }
 
 impl Settings {
@@ -34,8 +40,21 @@ impl Settings {
             common: process::Settings::read(env)?,
             api: ApiSettings::read(env)?,
             worker: WorkerSettings::read(env)?,
+            hub: hub(env)?,
         })
     }
+}
+
+fn hub(env: &Env) -> Result<Url, Failure> {
+    let rule = "an address like https://huggingface.co";
+    let url = match env.parse("HF_ENDPOINT", rule)? {
+        Some(url) => url,
+        None => Url::parse(HUB).map_err(Failure::during("HF_ENDPOINT"))?,
+    };
+    if matches!(url.scheme(), "http" | "https") && url.query().is_none() {
+        return Ok(url);
+    }
+    Err(Failure::new(format!("HF_ENDPOINT must be {rule}")))
 }
 
 #[cfg(test)]
@@ -67,6 +86,7 @@ mod tests {
             (&[("DECODO_USERNAME", "u")], "without DECODO_PASSWORD"),
             (&[("DECODO_RATE_PER_SECOND", "0")], "above 0"),
             (&[("AI_TIER", "huge")], "auto, full, lite, rules"),
+            (&[("HF_ENDPOINT", "ftp://x")], "HF_ENDPOINT must be an address like"),
             (&[("CORS_ALLOWED_ORIGINS", "example.com")], "origins like"),
             (&[("LOG_FORMAT", "xml")], "text or json"),
             (&[("REDIS_URL", "redis://x")], "set both or neither"),

@@ -136,13 +136,22 @@ impl Jobs {
         &self.watch
     }
 
-    /// Stores a job in a transaction of its own and sends its ticket.
+    /// Stores a job on its own and sends its ticket.
     pub async fn submit<J: Job>(&self, job: &J, options: &Options) -> Result<Enqueued, JobsError> {
-        let tx = self.db.begin().await?;
-        let enqueued = enqueue(&tx, job, options).await?;
-        tx.commit().await?;
+        let enqueued = self.store(&new_job(job, options)?).await?;
         self.announce(std::slice::from_ref(&enqueued)).await;
         Ok(enqueued)
+    }
+
+    /// Stores a job on its own; then call [`Jobs::announce`].
+    pub async fn store(&self, job: &NewJob) -> Result<Enqueued, DbErr> {
+        if let Some(enqueued) = enqueue::enqueue_alone(&self.db, job).await? {
+            return Ok(enqueued);
+        }
+        let tx = self.db.begin().await?;
+        let stored = enqueue::enqueue_many(&tx, std::slice::from_ref(job)).await?;
+        tx.commit().await?;
+        stored.into_iter().next().ok_or(DbErr::RecordNotInserted)
     }
 
     /// Stores many jobs in one transaction and sends their tickets.

@@ -8,13 +8,19 @@
 
 pub mod analysis;
 pub mod engine;
+pub mod evaluation;
+pub mod hybrid;
 pub mod label;
+#[cfg(feature = "bert")]
+pub mod nets;
 pub mod rules;
+pub mod store;
 pub mod text;
 pub mod tier;
 
 pub use analysis::{Analysis, Analyzer, ModelId, Offence};
 pub use engine::{Engine, EngineError};
 pub use label::{Category, Method, Sentiment};
+pub use rules::RulesAnalyzer;
 pub use text::Prepared;
 pub use tier::{Tier, Wanted};

@@ -57,7 +57,12 @@ fn images_are_built_from_programs_of_this_workspace() {
         assert!(members[*name].join("src/main.rs").is_file(), "{name} is a program");
         assert!(build.run.contains(&format!("target/release/{name}")), "{name} is kept");
         let image = &images[*name];
-        assert_eq!(image.copied, [format!("/out/{name}")], "and nothing else");
+        // Who runs models, or may be asked about them, brings libtorch along.
+        let mut copied = vec![format!("/out/{name}")];
+        if ["farm", "worker"].contains(name) {
+            copied.insert(0, "/out/lib".to_owned());
+        }
+        assert_eq!(image.copied, copied, "and nothing else");
         assert_eq!(image.entrypoint, [*name]);
         assert_eq!(image.user.as_deref(), Some("10001"), "not root");
         assert_eq!(image.stop_signal.as_deref(), Some("SIGTERM"), "the one that drains");

@@ -6,6 +6,9 @@ use models::{Tier, Wanted};
 
 use crate::settings::AiSettings;
 
+/// The best tier that [`loaders`] can bring.
+pub const BEST: Tier = Tier::Rules;
+
 /// The engine of a process whose workers analyse captions; `None` when they are told not to.
 pub fn engine(settings: &AiSettings) -> Option<Engine> {
     let defaults = Settings::default();

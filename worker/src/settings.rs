@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use jobs::limit::RateLimit;
 use jobs::process::{Env, Failure, Secret};
 use jobs::redis::Redis;
 use models::Wanted;
+use models::store::{self, Store};
 use tokio::sync::watch;
 use url::Url;
 
@@ -59,6 +61,10 @@ pub struct AiSettings {
     pub batch: Option<usize>,
     /// `AI_MAX_WORKERS`: threads that compute; unset = as the engine likes.
     pub threads: Option<usize>,
+    /// `AI_MODELS_CACHE_DIR`, else a folder among the user's caches; `None` without a home.
+    pub models_cache: Option<PathBuf>,
+    /// `AI_MODELS_FILE`: an operator's registry of models.
+    pub models_file: Option<PathBuf>,
 }
 
 impl WorkerSettings {
@@ -79,8 +85,26 @@ impl WorkerSettings {
                 tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
                 batch: count(env, "AI_BATCH_SIZE", 1..=256)?,
                 threads: count(env, "AI_MAX_WORKERS", 1..=64)?,
+                models_cache: store::cache_dir(
+                    env.text("AI_MODELS_CACHE_DIR"),
+                    env.text("XDG_CACHE_HOME"),
+                    env.text("HOME"),
+                ),
+                models_file: env.text("AI_MODELS_FILE").map(PathBuf::from),
             },
         })
+    }
+
+    /// The models on this machine; without a home folder they are kept in `models` of the data
+    /// dir.
+    ///
+    /// # Errors
+    /// When an operator's registry of models cannot be read or breaks a rule.
+    pub fn models(&self, data_dir: &Path) -> Result<Store, Failure> {
+        let cache = self.ai.models_cache.clone().unwrap_or_else(|| data_dir.join("models"));
+        let file = self.ai.models_file.as_deref();
+        let what = file.map_or("models", |_| "AI_MODELS_FILE");
+        Store::open(cache, file).map_err(Failure::during(what))
     }
 
     /// How an engine runs under these settings.

@@ -301,8 +301,11 @@ impl Ai {
         let db = state.db().read();
         let done = posts::tiers_within(db, WINDOW_MS).await?;
         let live = worker::live(db).await?;
-        let states: Vec<_> =
-            live.iter().filter(|worker| !worker.draining).filter_map(|w| w.ai_state()).collect();
+        let states: Vec<_> = live
+            .iter()
+            .filter(|worker| !worker.draining)
+            .filter_map(entity::worker::Worker::ai_state)
+            .collect();
         Ok(Json(AiActivity {
             queue,
             workers: states.len() as i64,

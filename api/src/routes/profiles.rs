@@ -150,7 +150,8 @@ impl Profiles {
         if rules::none_match(tags, &etag) {
             return Ok(ProfileRead::NotModified(etag));
         }
-        let body = Rendered::text(found.page.body(&found.sight));
+        let (shared, own) = found.page.body(&found.sight);
+        let body = Rendered::text(shared, own);
         let source = if found.remembered { "cache" } else { "database" };
         Ok(ProfileRead::Profile(body, etag, PRIVATE.to_owned(), source.to_owned()))
     }

@@ -135,6 +135,16 @@ enum Begun {
     Again(Box<Model>),
 }
 
+impl Begun {
+    /// The job, and whether it is a new one where that was asked for.
+    fn job(&self) -> (Uuid, Option<bool>) {
+        match self {
+            Self::Stored(enqueued) => (enqueued.id, Some(enqueued.created)),
+            Self::Again(job) => (job.id, None),
+        }
+    }
+}
+
 /// Starts the work, once per key, waits as asked, answers.
 pub(crate) async fn post<B: JobBody>(
     state: &AppState,
@@ -143,27 +153,30 @@ pub(crate) async fn post<B: JobBody>(
     key: Option<Key>,
     wait_s: u64,
 ) -> Result<JobAnswer<B>, Problem> {
-    let tx = state.db().begin().await?;
-    if let Some(key) = &key {
-        match key.take(&tx).await? {
-            Known::New => {}
-            Known::Answer(status, body) => return Ok(answer(status, *body)),
-            Known::Job(id) => {
-                drop(tx);
-                let (_, body) = read(state, caller, id, None, 0).await?;
-                return Ok(answer(202, body));
+    let begun = match (work, &key) {
+        (Work::New(job), None) => Begun::Stored(state.jobs.store(&job).await?),
+        (work, key) => {
+            let tx = state.db().begin().await?;
+            if let Some(key) = key {
+                match key.take(&tx).await? {
+                    Known::New => {}
+                    Known::Answer(status, body) => return Ok(answer(status, *body)),
+                    Known::Job(id) => {
+                        drop(tx);
+                        let (_, body) = read(state, caller, id, None, 0).await?;
+                        return Ok(answer(202, body));
+                    }
+                }
             }
+            let begun = begin(&tx, work).await?;
+            if let Some(key) = key {
+                key.started(&tx, begun.job().0).await?;
+            }
+            tx.commit().await?;
+            begun
         }
-    }
-    let begun = begin(&tx, work).await?;
-    let (id, created) = match &begun {
-        Begun::Stored(enqueued) => (enqueued.id, Some(enqueued.created)),
-        Begun::Again(job) => (job.id, None),
     };
-    if let Some(key) = &key {
-        key.started(&tx, id).await?;
-    }
-    tx.commit().await?;
+    let (id, created) = begun.job();
     match &begun {
         Begun::Stored(enqueued) => state.jobs.announce(std::slice::from_ref(enqueued)).await,
         Begun::Again(job) => state.jobs.announce_again(job).await,

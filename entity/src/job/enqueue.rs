@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use sea_orm::DbErr;
 use sea_orm::prelude::{Json, Uuid};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::Priority;
-use crate::db::Tx;
+use crate::db::{Db, Tx};
 use crate::sql::{self, Arg, at};
 use crate::time::Time;
 use crate::{args, job_watcher};
@@ -102,14 +102,33 @@ pub async fn enqueue_many(tx: &Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, DbE
         }
     }
     let done: Vec<Enqueued> = done.into_iter().flatten().collect();
+    let watched = watches(tx.get_database_backend());
     let watchers: Vec<_> = jobs
         .iter()
         .zip(&done)
+        .filter(|(_, enqueued)| !(watched && enqueued.created))
         .filter(|(job, _)| job.user_id.is_some() || job.parent_id.is_some())
         .map(|(job, enqueued)| (enqueued.id, job.user_id, job.parent_id))
         .collect();
     job_watcher::add(tx, &watchers).await?;
     Ok(done)
+}
+
+/// Stores a job with a single statement, which commits by itself: a third of the round trips of a
+/// transaction. `None` when that is not enough, and nothing was stored: on SQLite, and where an
+/// unfinished job holds the key.
+pub async fn enqueue_alone(db: &Db, job: &NewJob) -> Result<Option<Enqueued>, DbErr> {
+    if !watches(db.backend()) {
+        return Ok(None);
+    }
+    let id = Uuid::now_v7();
+    let inserted = insert(db.write(), &[(job, id)]).await?;
+    Ok(inserted.contains(&id).then(|| created(job, id)))
+}
+
+/// Whether a row and its watchers are one statement: SQLite inserts into one table at a time.
+fn watches(backend: DbBackend) -> bool {
+    backend == DbBackend::Postgres
 }
 
 fn created(job: &NewJob, id: Uuid) -> Enqueued {
@@ -122,11 +141,16 @@ fn created(job: &NewJob, id: Uuid) -> Enqueued {
     }
 }
 
-async fn insert(tx: &Tx, jobs: &[(&NewJob, Uuid)]) -> Result<HashSet<Uuid>, DbErr> {
+/// Returns which were inserted; on Postgres their watchers were too.
+async fn insert<C: ConnectionTrait>(
+    db: &C,
+    jobs: &[(&NewJob, Uuid)],
+) -> Result<HashSet<Uuid>, DbErr> {
+    let watches = watches(db.get_database_backend());
     let rows = jobs
         .iter()
         .map(|(job, id)| {
-            vec![
+            let mut row = vec![
                 Arg::from(*id),
                 job.kind.into(),
                 job.queue.into(),
@@ -143,36 +167,44 @@ async fn insert(tx: &Tx, jobs: &[(&NewJob, Uuid)]) -> Result<HashSet<Uuid>, DbEr
                 job.request_id.clone().into(),
                 job.trace_parent.clone().into(),
                 job.delay_ms.into(),
-            ]
+            ];
+            if watches {
+                row.push(Uuid::now_v7().into());
+            }
+            row
         })
         .collect();
-    // `column16` is the delay; the clock is read once per statement, so a batch shares one time.
-    let rows: Vec<Inserted> = sql::all(
-        tx,
-        "INSERT INTO jobs (id, kind, queue, priority, payload, payload_version, key, \
-         max_attempts, progress_total, deadline_at, user_id, team_id, parent_id, request_id, \
-         trace_parent, run_at, created_at) \
-         SELECT column1::uuid, column2::text, column3::text, column4::smallint, column5::jsonb, \
-         column6::int, column7::text, column8::int, column9::int, column10::timestamptz, \
-         column11::uuid, column12::uuid, column13::uuid, column14::text, column15::text, \
-         {shifted}, {now} FROM {rows} WHERE true \
-         ON CONFLICT (kind, key) WHERE key IS NOT NULL AND state IN \
-         ('queued', 'running', 'retrying') DO NOTHING RETURNING id"
-            .replace("{shifted}", shifted(tx))
-            .as_str(),
-        vec![Arg::Rows(rows)],
-    )
-    .await?;
+    let text = if watches {
+        // A parent watches as a job, as in `job_watcher::add`.
+        format!(
+            "WITH new AS (SELECT * FROM {{rows}}), \
+             stored AS ({INSERT} {{now}} + column16::bigint * interval '1 millisecond', {{now}} \
+               FROM new {UNLESS_HELD} RETURNING id), \
+             watched AS (INSERT INTO job_watchers (id, job_id, user_id, parent_id, created_at) \
+               SELECT column17::uuid, column1::uuid, \
+               CASE WHEN column13 IS NULL THEN column11::uuid END, column13::uuid, {{now}} \
+               FROM new JOIN stored ON stored.id = column1::uuid \
+               WHERE column11 IS NOT NULL OR column13 IS NOT NULL) \
+             SELECT id FROM stored"
+        )
+    } else {
+        format!("{INSERT} {{now}} + column16, {{now}} FROM {{rows}} {UNLESS_HELD} RETURNING id")
+    };
+    let rows: Vec<Inserted> = sql::all(db, &text, vec![Arg::Rows(rows)]).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-fn shifted(tx: &Tx) -> &'static str {
-    use sea_orm::ConnectionTrait;
-    match tx.get_database_backend() {
-        sea_orm::DbBackend::Postgres => "{now} + column16::bigint * interval '1 millisecond'",
-        _ => "{now} + column16",
-    }
-}
+/// `run_at` and `created_at` follow: `column16` is the delay, and the clock is read once per
+/// statement, so a batch shares one time.
+const INSERT: &str = "INSERT INTO jobs (id, kind, queue, priority, payload, payload_version, key, \
+     max_attempts, progress_total, deadline_at, user_id, team_id, parent_id, request_id, \
+     trace_parent, run_at, created_at) \
+     SELECT column1::uuid, column2::text, column3::text, column4::smallint, column5::jsonb, \
+     column6::int, column7::text, column8::int, column9::int, column10::timestamptz, \
+     column11::uuid, column12::uuid, column13::uuid, column14::text, column15::text,";
+
+const UNLESS_HELD: &str = "WHERE true ON CONFLICT (kind, key) WHERE key IS NOT NULL AND state IN \
+     ('queued', 'running', 'retrying') DO NOTHING";
 
 /// The holder may end between the refused insert and the join: then insert anew. The loop is
 /// bounded; each round lost means that another job of the key ended in between.

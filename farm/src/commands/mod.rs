@@ -1,12 +1,14 @@
 //! One file per command.
 
 pub(crate) mod admin;
+pub(crate) mod ai;
 pub(crate) mod cluster;
 pub(crate) mod dead;
 pub(crate) mod demo_provider;
 pub(crate) mod doctor;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
+pub(crate) mod models;
 pub(crate) mod out;
 pub(crate) mod queues;
 pub(crate) mod schedules;

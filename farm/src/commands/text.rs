@@ -69,6 +69,17 @@ pub(super) fn memory(bytes: Option<i64>) -> String {
     }
 }
 
+/// Bytes as disks and networks count them: `612 B`, `90.9 MB`, `1.6 GB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    let scaled = |unit: f64, name| format!("{:.1} {name}", bytes as f64 / unit);
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => scaled(1e3, "kB"),
+        1_000_000..1_000_000_000 => scaled(1e6, "MB"),
+        _ => scaled(1e9, "GB"),
+    }
+}
+
 /// On which side a column's texts stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -147,6 +158,9 @@ mod tests {
         }
         for (bytes, want) in [(None, "-"), (Some(200 << 20), "200M"), (Some(12 << 30), "12G")] {
             assert_eq!(memory(bytes), want);
+        }
+        for (size, want) in [(999, "999 B"), (90_868_376, "90.9 MB"), (1_629_437_147, "1.6 GB")] {
+            assert_eq!(bytes(size), want);
         }
         for (per_minute, want) in [(None, "-"), (Some(0.25), "0.2"), (Some(1234.5), "1234")] {
             assert_eq!(rate(per_minute), want);

@@ -1,6 +1,13 @@
 //! `farm up`: everything in one process.
 
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
 use jobs::process::{End, Failure, drained, until_stopped};
+use models::store::Store;
+use models::{Tier, Wanted};
+use worker::analyzers::BEST;
+use worker::settings::WorkerSettings;
 
 use super::out;
 use crate::config::Settings;
@@ -9,14 +16,17 @@ use crate::seed::{DEMO_PASSWORD, DEMO_USERS};
 
 /// Runs until told to stop, or until the process must be replaced.
 pub(crate) async fn run(settings: &Settings, workers: usize) -> Result<End, Failure> {
+    // A registry of models that breaks a rule is told before anything is started.
+    let models = settings.worker.models(&settings.common.data_dir)?;
     let machine = Machine::start(settings, workers).await?;
-    greet(settings, &machine);
+    link(models.cache(), &settings.common.data_dir.join("models"));
+    greet(settings, &machine, &models);
     let end = until_stopped(machine.stuck()).await?;
     drained(end, machine.shutdown()).await
 }
 
 /// One write, so that no log line gets in between.
-fn greet(settings: &Settings, machine: &Machine) {
+fn greet(settings: &Settings, machine: &Machine, models: &Store) {
     let at = format!("http://{}", machine.http);
     let mut lines = vec![
         "farm is up.".to_owned(),
@@ -26,6 +36,7 @@ fn greet(settings: &Settings, machine: &Machine) {
     if let Some(demo) = &machine.demo {
         lines.push(format!("  provider  demo, {}", demo.base_url()));
     }
+    lines.push(format!("  analysis  {}", analysis(&settings.worker, models.available(), BEST)));
     if settings.common.is_demo() {
         let users: Vec<&str> = DEMO_USERS.iter().map(|(email, ..)| *email).collect();
         lines.push(format!("  sign in   {} (password {DEMO_PASSWORD})", users.join(", ")));
@@ -44,6 +55,39 @@ fn greet(settings: &Settings, machine: &Machine) {
     let _ = out::print(&lines.join("\n"));
 }
 
+/// Lets people find the models beside the data. A link that cannot be made is not missed.
+fn link(cache: &Path, at: &Path) {
+    if cache != at && at.symlink_metadata().is_err() {
+        let _ = std::path::absolute(cache).and_then(|cache| symlink(cache, at));
+    }
+}
+
+/// By what captions are analysed, and what would make it better.
+fn analysis(settings: &WorkerSettings, here: Tier, best: Tier) -> String {
+    if !settings.ai.enabled {
+        return "off (ENABLE_AI_ANALYSIS)".to_owned();
+    }
+    let most = match settings.ai.tier {
+        Wanted::Auto => Tier::Full,
+        Wanted::Tier(tier) => tier,
+    };
+    // Of models that nobody here asks there is nothing to say.
+    let most = most.min(best);
+    let used = most.min(here);
+    let by = match used {
+        Tier::Rules => "by rules",
+        Tier::Lite => "by the lite models",
+        Tier::Full => "by the full models",
+    };
+    match (used < most, most, here) {
+        (false, ..) => by.to_owned(),
+        (true, Tier::Full, Tier::Lite) => {
+            format!("{by}; farm models pull full (about 3.2 GB) adds large ones")
+        }
+        _ => format!("{by}; farm models pull lite (91 MB) adds small models"),
+    }
+}
+
 /// One line for a shell with nothing but curl: signs in, starts the fetch, waits for its end,
 /// reads the stored profile.
 pub(crate) fn curl_line(at: &str, email: &str, password: &str) -> String {
@@ -59,4 +103,30 @@ pub(crate) fn curl_line(at: &str, email: &str, password: &str) -> String {
         token = field("access_token"),
         id = field("id"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::process::Env;
+
+    use super::*;
+
+    #[test]
+    fn the_greeting_says_by_what_captions_are_analysed() {
+        for (vars, here, want) in [
+            (&[][..], Tier::Rules, "by rules; farm models pull lite (91 MB) adds small models"),
+            (&[], Tier::Lite, "by the lite models; farm models pull full (about 3.2 GB) adds"),
+            (&[], Tier::Full, "by the full models"),
+            (&[("AI_TIER", "rules")], Tier::Full, "by rules"),
+            (&[("AI_TIER", "lite")], Tier::Full, "by the lite models"),
+            (&[("AI_TIER", "lite")], Tier::Rules, "by rules; farm models pull lite"),
+            (&[("ENABLE_AI_ANALYSIS", "false")], Tier::Full, "off (ENABLE_AI_ANALYSIS)"),
+        ] {
+            let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            let settings = WorkerSettings::read(&Env::of(vars).unwrap()).unwrap();
+            let told = analysis(&settings, here, Tier::Full);
+            assert!(told.starts_with(want), "{told}");
+            assert_eq!(told.contains(';'), want.contains(';'), "{told}");
+        }
+    }
 }

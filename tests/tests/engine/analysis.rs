@@ -107,7 +107,10 @@ async fn check(system: &System, handle: &str, tier: Tier) {
     let posts = posts_of(system, handle).await;
     for post in &posts {
         let want = Oracle::answer(tier, &text_of(post));
-        assert_eq!(post.ai_content_category.as_deref(), want.category.label.map(|l| l.as_str()));
+        assert_eq!(
+            post.ai_content_category.as_deref(),
+            want.category.label.map(models::Category::as_str)
+        );
         assert_eq!(post.ai_sentiment_score, Some(want.sentiment.score));
         assert_eq!(post.ai_language_code, Some(want.language.code));
         assert_eq!(post.ai_tier.as_deref(), Some(tier.as_str()));

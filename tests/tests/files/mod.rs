@@ -69,7 +69,7 @@ pub fn dockerfile() -> BTreeMap<String, Image> {
                 let words = rest.split_whitespace().filter(|word| !word.starts_with("--"));
                 let mut words: Vec<String> = words.map(str::to_owned).collect();
                 assert!(words.len() > 1 && !words.pop().unwrap().is_empty());
-                image.copied = words;
+                image.copied.extend(words);
             }
             "ENV" => image.env.extend(rest.split_whitespace().map(|pair| {
                 let (name, value) = pair.split_once('=').expect("NAME=value");

@@ -32,8 +32,7 @@ pub(crate) struct Text {
 impl Text {
     pub(crate) fn of(caption: Option<&str>, hashtags: &[String]) -> Self {
         let prepared = Prepared::of(caption.unwrap_or_default(), hashtags);
-        let parts = std::iter::once(&prepared.text).chain(&prepared.hashtags);
-        let hash = hash(parts.map(String::as_str));
+        let hash = prepared.content_hash();
         Self { prepared, hash }
     }
 
@@ -43,20 +42,16 @@ impl Text {
     }
 }
 
-/// Hex. The length keeps ["ab", "c"] and ["a", "bc"] apart.
-fn hash<'a>(parts: impl Iterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
-/// What these models answer, and what it means, as one hash.
+/// What these models answer, and what it means, as one hash in hex.
 fn models_hash(models: &[ModelId]) -> String {
     let words = models.iter().flat_map(|model| [model.name.as_str(), model.hash.as_str()]);
-    hash(std::iter::once(VERSION).chain(words))
+    let mut hash = Sha256::new();
+    for word in std::iter::once(VERSION).chain(words) {
+        // With the length of each, `ab` and `c` are other words than `a` and `bc`.
+        hash.update((word.len() as u64).to_be_bytes());
+        hash.update(word);
+    }
+    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// The models of this process, once they answer.

@@ -121,6 +121,8 @@ impl Site {
 /// takes work.
 pub(super) async fn fetcher(stack: &Stack, demo: &DemoProvider) -> Result<Role, Failure> {
     let env = [
+        // Its job has ended when the profile is stored.
+        ("ENABLE_AI_ANALYSIS", "false".to_owned()),
         ("DECODO_BASE_URL", demo.base_url()),
         ("DECODO_USERNAME", "bench".to_owned()),
         ("DECODO_PASSWORD", "bench".to_owned()),

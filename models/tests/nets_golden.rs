@@ -1,0 +1,127 @@
+//! The nets against Hugging Face's transformers, on small checkpoints with random weights
+//! (scripts/ai/golden.py makes both).
+
+#![cfg(feature = "bert")]
+#![allow(clippy::unwrap_used, clippy::format_collect)]
+
+mod checkpoint;
+
+use checkpoint::{cpu, folder, golden, weights};
+use models::Category;
+use models::nets::{Classifier, Embedder, Tokens, ZeroShot};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+const MOST: usize = 128;
+
+#[derive(Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    ids: Vec<Vec<i64>>,
+    #[serde(alias = "embeddings")]
+    logits: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct GoldenTokens {
+    sha256: Vec<String>,
+    ids: Vec<Vec<i64>>,
+}
+
+/// Checks each row to 1e-4, which is what the texts of a batch may differ by.
+fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>]) {
+    assert_eq!(found.len(), expected.len());
+    for (text, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-4, "text {text}: {found} for {expected}");
+        }
+    }
+}
+
+fn assert_ids(found: &[Tokens], expected: &[Vec<i64>]) {
+    for (text, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(&found.ids, expected, "text {text}");
+    }
+}
+
+#[test]
+fn roberta_answers_as_the_reference_does() {
+    let golden: Golden = golden("sentiment/golden.json");
+    let net = Classifier::load(&folder("sentiment"), &weights("sentiment"), MOST, cpu()).unwrap();
+    assert_eq!(net.labels(), ["negative", "neutral", "positive"]);
+    let tokens: Vec<_> = golden.texts.iter().map(|text| net.tokens(text)).collect();
+    assert_ids(&tokens, &golden.ids);
+    assert_close(&net.logits(&tokens).unwrap(), &golden.logits);
+}
+
+#[test]
+fn xlm_roberta_answers_as_the_reference_does() {
+    let golden: Golden = golden("language/golden.json");
+    let net = Classifier::load(&folder("language"), &weights("language"), MOST, cpu()).unwrap();
+    assert_eq!(net.labels().len(), 20);
+    let tokens: Vec<_> = golden.texts.iter().map(|text| net.tokens(text)).collect();
+    assert_ids(&tokens, &golden.ids);
+    assert_close(&net.logits(&tokens).unwrap(), &golden.logits);
+}
+
+#[test]
+fn bart_answers_as_the_reference_does() {
+    let golden: Golden = golden("zero-shot/golden.json");
+    let labels: Vec<_> = Category::ALL.iter().map(|label| label.as_str()).collect();
+    let asked = (&labels[..], "This example is {}.");
+    let (folder, weights) = (folder("zero-shot"), weights("zero-shot"));
+    let net = ZeroShot::load(&folder, &weights, asked, MOST, cpu()).unwrap();
+    let tokens: Vec<_> = golden.texts.iter().map(|text| net.tokens(text)).collect();
+    assert_close(&net.logits(&tokens).unwrap(), &golden.logits);
+    let shares = net.shares(&tokens).unwrap();
+    assert!(shares.iter().all(|shares| (shares.iter().sum::<f64>() - 1.0).abs() < 1e-9));
+}
+
+#[test]
+fn minilm_answers_as_the_reference_does() {
+    let golden: Golden = golden("embedding/golden.json");
+    let net = Embedder::load(&folder("embedding"), &weights("embedding"), MOST, cpu()).unwrap();
+    let tokens: Vec<_> = golden.texts.iter().map(|text| net.tokens(text)).collect();
+    assert_ids(&tokens, &golden.ids);
+    assert_close(&net.embeddings(&tokens).unwrap(), &golden.logits);
+}
+
+/// Compares the token ids of every caption.
+fn assert_tokens(task: &str, tokens: impl Fn(&str) -> Tokens) {
+    let captions: Vec<String> = golden("captions.json");
+    let golden: GoldenTokens = golden(&format!("{task}/tokens.json"));
+    assert!(captions.len() >= 500);
+    let mut differing = Vec::new();
+    for (index, caption) in captions.iter().enumerate() {
+        let ids = tokens(caption).ids;
+        let joined = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let digest: String =
+            Sha256::digest(joined).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        if let Some(expected) = golden.ids.get(index) {
+            assert_eq!(&ids, expected, "{caption:?}");
+        }
+        if digest != golden.sha256[index] {
+            differing.push(caption);
+        }
+    }
+    assert!(differing.is_empty(), "{} differ: {differing:?}", differing.len());
+}
+
+#[test]
+fn byte_pairs_are_those_of_the_reference() {
+    let net = Classifier::load(&folder("sentiment"), &weights("sentiment"), MOST, cpu()).unwrap();
+    assert_tokens("sentiment", |text| net.tokens(text));
+}
+
+#[test]
+fn sentence_pieces_are_those_of_the_reference() {
+    let net = Classifier::load(&folder("language"), &weights("language"), MOST, cpu()).unwrap();
+    assert_tokens("language", |text| net.tokens(text));
+}
+
+#[test]
+fn word_pieces_are_those_of_the_reference() {
+    let net = Embedder::load(&folder("embedding"), &weights("embedding"), MOST, cpu()).unwrap();
+    assert_tokens("embedding", |text| net.tokens(text));
+}
