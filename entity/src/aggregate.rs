@@ -219,6 +219,7 @@ fn json<T: Serialize + ?Sized>(value: &T) -> Option<Json> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -285,6 +286,50 @@ mod tests {
         assert_eq!(named(found.top_3_categories), quoted[..3]);
         assert_eq!(named(found.top_10_categories), quoted[..10]);
         assert_eq!(found.content_distribution.unwrap().as_object().unwrap().len(), 20);
+    }
+
+    fn any_fact() -> impl Strategy<Value = Fact> {
+        let category = prop::option::of((0..CATEGORIES.len()).prop_map(|n| CATEGORIES[n].into()));
+        (category, 0.0..=1.0, -1.0..=1.0, "en|de|und").prop_map(
+            |(category, confidence, score, language)| Fact {
+                category,
+                category_confidence: Some(confidence),
+                sentiment_score: Some(score),
+                language: Some(language),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_rows_says_nothing_and_everything_stays_in_its_bounds(
+            facts in prop::collection::vec(any_fact(), 1..60), missing in 0_usize..20, turn in 0_usize..60,
+        ) {
+            let posts = facts.len() + missing;
+            let found = Aggregate::of(&facts, posts);
+            let mut turned = facts.clone();
+            turned.rotate_left(turn % facts.len());
+            turned.reverse();
+            prop_assert_eq!(&found, &Aggregate::of(&turned, posts));
+            let quality = found.content_quality_score.unwrap();
+            prop_assert!((0.0..=1.0).contains(&quality));
+            prop_assert!((-1.0..=1.0).contains(&found.avg_sentiment_score.unwrap()));
+            let shares = found.content_distribution.unwrap();
+            let shares: Vec<f64> =
+                shares.as_object().unwrap().values().map(|share| share.as_f64().unwrap()).collect();
+            prop_assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+            prop_assert!(shares.iter().sum::<f64>() <= 1.0 + 0.005 * shares.len() as f64);
+            // One more post analysed is never worse for the share of analysed posts.
+            let fewer = Aggregate::of(&facts, posts + 1).content_quality_score.unwrap();
+            prop_assert!(fewer <= quality);
+            let most = facts.iter().filter_map(|fact| fact.category.as_ref()).map(|category| {
+                facts.iter().filter(|fact| fact.category.as_ref() == Some(category)).count()
+            });
+            let primary = found.primary_content_type.map(|primary| {
+                facts.iter().filter(|fact| fact.category.as_ref() == Some(&primary)).count()
+            });
+            prop_assert_eq!(primary, most.max());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::kinds::bulk_profiles::BulkProfiles;
+use crate::kinds::consistency_scan::ConsistencyScan;
 use crate::kinds::noop::Noop;
 use crate::kinds::post_analysis::PostAnalysis;
 use crate::kinds::profile_analysis::ProfileAnalysis;
@@ -88,6 +89,7 @@ jobs! {
     PostAnalysis = "post_analysis",
     Noop = "noop",
     Prune = "prune",
+    ConsistencyScan = "consistency_scan",
 }
 
 impl Kind {
@@ -131,6 +133,7 @@ mod tests {
             .unwrap(),
             serde_json::to_value(Noop::default()).unwrap(),
             serde_json::to_value(Prune {}).unwrap(),
+            serde_json::to_value(ConsistencyScan {}).unwrap(),
         ];
         insta::assert_json_snapshot!("payloads", payloads);
         for (kind, payload) in Kind::ALL.iter().zip(&payloads) {

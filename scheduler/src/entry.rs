@@ -2,6 +2,7 @@
 
 use entity::Time;
 use entity::job::enqueue::NewJob;
+use jobs::kinds::consistency_scan::ConsistencyScan;
 use jobs::kinds::prune::Prune;
 use jobs::submit::new_job;
 use jobs::{Job, JobsError, Options};
@@ -22,7 +23,10 @@ pub struct Entry {
 }
 
 /// Every entry there is.
-pub const ENTRIES: &[Entry] = &[Entry { name: "prune", cron: "0 45 * * * *", job: plain::<Prune> }];
+pub const ENTRIES: &[Entry] = &[
+    Entry { name: "prune", cron: "0 45 * * * *", job: plain::<Prune> },
+    Entry { name: "consistency_scan", cron: "0 0 3 * * *", job: plain::<ConsistencyScan> },
+];
 
 /// The names of all entries.
 pub fn names() -> impl Iterator<Item = &'static str> {

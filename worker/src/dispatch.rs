@@ -9,7 +9,9 @@ use jobs::AnyJob;
 use tower::Service;
 
 use crate::engine::{Ended, JobContext, JobError, Run, Shared};
-use crate::handlers::{bulk_profiles, noop, post_analysis, profile_analysis, profile_fetch, prune};
+use crate::handlers::{
+    bulk_profiles, consistency_scan, noop, post_analysis, profile_analysis, profile_fetch, prune,
+};
 
 /// The innermost service of a queue.
 #[derive(Clone, Debug)]
@@ -51,5 +53,6 @@ async fn dispatch(context: &JobContext<'_>) -> Result<Ended, JobError> {
         AnyJob::PostAnalysis(job) => post_analysis::run(job, context).await?.ended,
         AnyJob::Noop(job) => noop::run(job, context).await?.ended,
         AnyJob::Prune(job) => prune::run(job, context).await?.ended,
+        AnyJob::ConsistencyScan(job) => consistency_scan::run(job, context).await?.ended,
     })
 }

@@ -315,3 +315,32 @@ pub async fn reach<C: ConnectionTrait>(
     )
     .await
 }
+
+/// How far back a scan looks for aggregates older than their posts, in milliseconds: two days. What
+/// a daily scan misses in that time it has missed twice.
+const SCANNED_MS: i64 = 2 * 24 * 3_600_000;
+
+/// Profiles whose analysis is not what the tier that answers now would make of it, at most `limit`,
+/// those that were fetched last first: a post is without one or has one of a lower tier, or the
+/// aggregate is older than a post's.
+pub async fn profiles_behind<C: ConnectionTrait>(
+    db: &C,
+    serving: AiTier,
+    limit: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let below: Vec<&str> =
+        AiTier::ALL.iter().filter(|tier| **tier < serving).map(|tier| tier.as_str()).collect();
+    let rows: Vec<Id> = sql::all(
+        db,
+        "SELECT p.id AS id FROM profiles p WHERE p.id IN ( \
+           SELECT profile_id FROM posts WHERE ai_analyzed_at IS NULL \
+           UNION SELECT profile_id FROM posts WHERE ai_tier IN {list} \
+           UNION SELECT x.profile_id FROM posts x JOIN profiles o ON o.id = x.profile_id \
+             WHERE x.ai_analyzed_at > {now-?} AND (o.ai_profile_analyzed_at IS NULL \
+               OR o.ai_profile_analyzed_at < x.ai_analyzed_at)) \
+         ORDER BY p.last_refreshed DESC, p.id LIMIT ?",
+        vec![list(&below), SCANNED_MS.into(), (limit as i64).into()],
+    )
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}

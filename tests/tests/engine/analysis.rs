@@ -11,6 +11,7 @@ use entity::job::query::{self, Viewer};
 use entity::post::{self, analysis};
 use entity::{Time, args, job_watcher, profile, sql};
 use farm::demo::Scripted;
+use jobs::kinds::consistency_scan::{ConsistencyScan, ConsistencyScanned};
 use jobs::kinds::profile_analysis::{ProfileAnalysis, ProfileAnalyzed};
 use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::{Job, Options};
@@ -482,6 +483,63 @@ async fn a_fetch_does_not_wait_for_an_analysis_that_nobody_begins() {
     let next = fetch(&system, "writer").await;
     assert_eq!(system.finish(next).await.state, JobState::Succeeded);
     check(&system, "writer", Tier::Lite).await;
+    system.end().await;
+}
+
+/// Waits until the worker has said that this tier answers.
+async fn says_it_serves(system: &System, tier: Tier) {
+    eventually("the worker has said what it has", || async {
+        let live = entity::worker::live(system.db().read()).await.unwrap();
+        live[0].ai_state().filter(|state| state.serving.as_deref() == Some(tier.as_str()))
+    })
+    .await;
+}
+
+async fn scan(system: &System) -> ConsistencyScanned {
+    let id = system.jobs.submit(&ConsistencyScan {}, &Options::default()).await.unwrap().id;
+    let output = system.finish(id).await.result.unwrap();
+    // The scan does not wait for what it starts.
+    system.drain().await;
+    serde_json::from_value(output).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_finds_what_is_missing_lower_or_older_than_its_posts() {
+    let (rules, full) = (Oracle::of(Tier::Rules), Oracle::of(Tier::Full));
+    let builder = System::builder().models(rules.engine());
+    let mut system =
+        builder.engine(|engine| engine.renew_every = Duration::from_millis(50)).start().await;
+    let handles = ["whole", "torn", "tampered"];
+    for handle in handles {
+        let texts: Vec<String> =
+            captions(5).iter().map(|text| format!("{handle}: {text}")).collect();
+        system.demo.script(handle, vec![account(handle, &texts)]);
+        let id = fetch(&system, handle).await;
+        system.finish(id).await;
+    }
+    says_it_serves(&system, Tier::Rules).await;
+    let none = scan(&system).await;
+    assert_eq!((none.profiles, none.started), (0, 0));
+    let tear = "UPDATE posts SET ai_analyzed_at = NULL WHERE shortcode = 'torn3'";
+    sql::execute(system.db().write(), tear, vec![]).await.unwrap();
+    let older = "UPDATE profiles SET ai_profile_analyzed_at = {ai_profile_analyzed_at-?}, \
+         ai_avg_sentiment_score = 0.5 WHERE username = 'tampered'";
+    sql::execute(system.db().write(), older, args![60_000_i64]).await.unwrap();
+    let two = scan(&system).await;
+    assert_eq!((two.profiles, two.started), (2, 2));
+    for handle in handles {
+        check(&system, handle, Tier::Rules).await;
+    }
+    assert_eq!(scan(&system).await.profiles, 0);
+    // A higher tier does everything again.
+    system.stop_worker().await;
+    system.set_models(full.engine());
+    system.add_worker().await;
+    says_it_serves(&system, Tier::Full).await;
+    assert_eq!(scan(&system).await.started, 3);
+    for handle in handles {
+        check(&system, handle, Tier::Full).await;
+    }
     system.end().await;
 }
 

@@ -18,3 +18,4 @@ mod schedule;
 mod schedule_stream;
 mod shutdown;
 mod state_machine;
+mod tables;

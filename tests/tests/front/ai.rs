@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use entity::worker::NewWorker;
 use entity::{args, sql};
+use jobs::process::Env;
 use models::Tier;
 use serde_json::{Value, json};
 use tests::oracle::POISON;
 use tests::{Client, Oracle, System, eventually};
 use uuid::Uuid;
+use worker::settings::WorkerSettings;
 
 use crate::common::{
     Creator, Post, check_refusal, fetched, id_of, job, posts, profile, refresh, submit,
@@ -100,6 +102,38 @@ async fn a_fetched_profile_shows_what_its_captions_say() {
         assert_eq!(post["ai_analysis"]["tier"], "lite", "{post}");
         assert!(post["ai_analysis"]["sentiment_score"].is_number());
     }
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn word_lists_alone_know_what_the_demo_profiles_are_about() {
+    let env = Env::of([("AI_TIER".to_owned(), "rules".to_owned())]).unwrap();
+    let settings = WorkerSettings::read(&env).unwrap();
+    let models = worker::analyzers::engine(&settings.ai).unwrap();
+    let system = System::builder().models(models).start().await;
+    let dana = system.as_user("dana").await;
+    for (handle, category) in [
+        ("demo_travel", "Travel & Tourism"),
+        ("demo_food", "Food & Drink"),
+        ("demo_fitness", "Fitness & Health"),
+    ] {
+        fetched(&system, &dana, handle).await;
+        let shown = dana.get(&profile(handle)).await.expect(200).json;
+        let insights = &shown["ai_insights"];
+        assert_eq!(insights["content_category"], category, "{handle}: {insights}");
+        assert!(insights["language_distribution"]["en"].as_f64() > Some(0.5), "{insights}");
+        for post in shown["posts"].as_array().unwrap() {
+            assert_eq!(post["ai_analysis"]["tier"], "rules");
+        }
+        assert_eq!(dana.get(&verify(handle)).await.expect(200).json["verified"], true);
+    }
+    fetched(&system, &dana, "demo_polyglot").await;
+    let shown = dana.get(&profile("demo_polyglot")).await.expect(200).json;
+    let languages = shown["ai_insights"]["language_distribution"].as_object().unwrap().clone();
+    let demo = ["en", "es", "pt", "fr", "de", "it", "ar", "tr", "ru", "hi", "ja", "ko", "id", "zh"];
+    let found = demo.iter().filter(|code| languages.contains_key(**code)).count();
+    assert!(found >= 13, "{languages:?}");
+    assert_eq!(shown["stored_posts"], 200);
     system.end().await;
 }
 

@@ -1,0 +1,48 @@
+//! Find profiles whose analysis is not what it should be, and have it done: posts that are without
+//! one or have one of a lower tier than what answers now, and aggregates older than their posts.
+
+use std::time::Duration;
+
+use entity::enums::{Priority, Queue};
+use serde::{Deserialize, Serialize};
+
+use crate::backoff::Backoff;
+use crate::catalog::Kind;
+use crate::policy::{End, Job, Policy};
+
+/// Profiles of one scan, at most; what is left is the next one's.
+pub const BUDGET: u64 = 500;
+
+/// One scan over all profiles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsistencyScan {}
+
+/// What a scan came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsistencyScanned {
+    /// Profiles that were found.
+    pub profiles: u32,
+    /// Analyses that were started; the others were open already.
+    pub started: u32,
+}
+
+impl Job for ConsistencyScan {
+    const KIND: Kind = Kind::ConsistencyScan;
+    const POLICY: Policy = Policy {
+        queue: Queue::Upkeep,
+        priority: Priority::Bulk,
+        max_attempts: 2,
+        backoff: Backoff { first: Duration::from_secs(5), max: Duration::from_secs(60) },
+        timeout: Duration::from_secs(15 * 60),
+        stages: &[],
+        end: End::Committed,
+        payload_version: 1,
+        price: None,
+    };
+    type Output = ConsistencyScanned;
+
+    fn key(&self) -> Option<String> {
+        // Two at once would find the same.
+        Some("consistency_scan".to_owned())
+    }
+}
