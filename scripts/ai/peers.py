@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--language", metavar="DIR")
     parser.add_argument("--zero-shot", metavar="DIR")
     parser.add_argument("--seconds", type=float, default=20, help="for each measure")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=128)
     args = parser.parse_args()
 
