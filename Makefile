@@ -12,7 +12,10 @@ help: ## List the verbs
 setup: ## Install what the build needs and is not here: C and C++ compilers, libtorch
 	@scripts/setup
 
+# Without the models, which no failure to fetch them may keep from starting, rules analyse captions.
 up: build ## Build and start the farm on this machine; ARGS="--port 9000" goes to `farm up`
+	@[ "$$AI_TIER" = rules ] || [ "$$ENABLE_AI_ANALYSIS" = false ] \
+		|| $(TARGET)/release/farm models pull lite --quiet --within 2m || true
 	@exec $(TARGET)/release/farm up $(ARGS)
 
 cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" goes to `farm cluster`
@@ -22,7 +25,7 @@ cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" 
 build: setup ## Build the release binary
 	cargo build --release --locked --package farm
 
-models: build ## Fetch the models, about 3.3 GB; this version does not ask them yet
+models: build ## Fetch the models of all tiers, about 3.3 GB; `make up` fetches the lite ones
 	$(TARGET)/release/farm models pull lite
 	$(TARGET)/release/farm models pull full
 
@@ -30,6 +33,7 @@ bench: build ## Measure this machine, beside the peers; ARGS="--rounds 5" goes t
 	@scripts/setup servers
 	$(TARGET)/release/farm bench queue --peers $(ARGS)
 	$(TARGET)/release/farm bench api --peers $(ARGS)
+	$(TARGET)/release/farm bench ai --peers $(ARGS)
 
 test: ## Run every test, the stories also as a cluster, by cargo-nextest when it is here
 	@scripts/setup servers

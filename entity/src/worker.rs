@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::args;
 use crate::db::Tx;
+use crate::enums::AiTier;
 use crate::sql::{self, Arg};
 use crate::time::Time;
 
@@ -41,6 +42,13 @@ impl Worker {
     pub fn ai_state(&self) -> Option<AiState> {
         serde_json::from_value(self.ai.clone()?).ok()
     }
+}
+
+/// The best tier that one of these workers answers with now; those that are about to go do not
+/// count.
+pub fn best_tier(workers: &[Worker]) -> Option<AiTier> {
+    let states = workers.iter().filter(|worker| !worker.draining).filter_map(Worker::ai_state);
+    states.filter_map(|state| state.serving?.parse().ok()).max()
 }
 
 /// What a worker says of its models: of the engine's own words those that others look at. What a

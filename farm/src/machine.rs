@@ -96,7 +96,7 @@ impl Machine {
         let (replicas, seen) = watch::channel(1);
         let provider = settings.worker.provider(base, redis.clone(), seen)?;
         let ai = &settings.worker.ai;
-        let models = worker::analyzers::engine(ai);
+        let models = worker::analyzers::engine(&settings.worker, &settings.common.data_dir)?;
         let deps = Deps { provider, fresh_for: FRESH_FOR, analyze: ai.enabled, models };
         let jobs = Common::jobs(db, redis.as_ref());
         let front = FrontDoor::open(&settings.common, &settings.api, jobs.clone()).await?;

@@ -24,6 +24,35 @@ pub struct SentimentFound {
     pub all: Vec<(Sentiment, f64)>,
 }
 
+impl SentimentFound {
+    /// From a share for each label, in the order of [`Sentiment::ALL`]: the most likely one, of
+    /// equal ones the first.
+    pub fn of_shares(shares: &[f64], method: Method) -> Self {
+        let all: Vec<_> =
+            Sentiment::ALL.iter().copied().zip(shares.iter().map(|p| rounded(*p))).collect();
+        let best = largest(shares).unwrap_or_default();
+        let (label, confidence) = all.get(best).copied().unwrap_or((Sentiment::Neutral, f64::NAN));
+        let score = match label {
+            Sentiment::Positive => confidence,
+            Sentiment::Neutral => 0.0,
+            Sentiment::Negative => -confidence,
+        };
+        Self { label, score, confidence, method, all }
+    }
+}
+
+/// Three decimals.
+pub(crate) fn rounded(share: f64) -> f64 {
+    (share * 1000.0).round() / 1000.0
+}
+
+/// Index of the largest number, of equal ones the first; `None` when there is none.
+pub(crate) fn largest(numbers: &[f64]) -> Option<usize> {
+    let first_of =
+        |best: usize, (at, number): (usize, &f64)| if *number > numbers[best] { at } else { best };
+    (!numbers.is_empty()).then(|| numbers.iter().enumerate().fold(0, first_of))
+}
+
 /// In which language a caption is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LanguageFound {

@@ -9,8 +9,14 @@
 pub mod analysis;
 pub mod engine;
 pub mod evaluation;
+#[cfg(feature = "bert")]
+pub mod full;
 pub mod hybrid;
 pub mod label;
+#[cfg(feature = "bert")]
+pub mod lite;
+pub mod load;
+pub mod memory;
 #[cfg(feature = "bert")]
 pub mod nets;
 pub mod rules;

@@ -6,9 +6,11 @@
 
 mod checkpoint;
 
+use std::path::Path;
+
 use checkpoint::{cpu, folder, golden, weights};
 use models::Category;
-use models::nets::{Classifier, Embedder, Tokens, ZeroShot};
+use models::nets::{Classifier, Embedder, Place, Precision, Tokens, ZeroShot};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -85,6 +87,71 @@ fn minilm_answers_as_the_reference_does() {
     let tokens: Vec<_> = golden.texts.iter().map(|text| net.tokens(text)).collect();
     assert_ids(&tokens, &golden.ids);
     assert_close(&net.embeddings(&tokens).unwrap(), &golden.logits);
+}
+
+/// Share of the captions of which bfloat16 finds the same class as 32 bits do. What 32 bits
+/// themselves leave open, by less than this part of the range of a caption's logits, does not count.
+fn agreement(full: &[Vec<f32>], brain: &[Vec<f32>], open: f32) -> f64 {
+    assert_ne!(full, brain, "other numbers, or nothing is compared");
+    let largest = |row: &[f32]| row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let decided = |row: &&(&Vec<f32>, &Vec<f32>)| {
+        let mut sorted = row.0.clone();
+        sorted.sort_by(f32::total_cmp);
+        let [least, .., second, first] = sorted[..] else { return false };
+        first - second >= open * (first - least)
+    };
+    let rows: Vec<_> = full.iter().zip(brain).collect();
+    let rows: Vec<_> = rows.iter().filter(decided).collect();
+    assert!(2 * rows.len() > full.len(), "{} of {} count", rows.len(), full.len());
+    let class = |row: &[f32]| row.iter().position(|logit| *logit == largest(row));
+    let same = rows.iter().filter(|(full, brain)| class(full) == class(brain)).count();
+    same as f64 / rows.len() as f64
+}
+
+/// The logits of each task, for every caption of the first two and one in `few` of the last.
+fn logits(checkpoints: &Path, precision: Precision, few: usize) -> [Vec<Vec<f32>>; 3] {
+    let captions: Vec<String> = golden("captions.json");
+    let place = Place::cpu(precision);
+    let weights = |name: &str| checkpoints.join(name).join("model.safetensors");
+    let classes = |name: &str| {
+        let folder = checkpoints.join(name);
+        let net = Classifier::load(&folder, &weights(name), MOST, place).unwrap();
+        let tokens: Vec<_> = captions.iter().map(|text| net.tokens(text)).collect();
+        net.logits(&tokens).unwrap()
+    };
+    let labels: Vec<_> = Category::ALL.iter().map(|label| label.as_str()).collect();
+    let asked = (&labels[..], "This example is {}.");
+    let name = "zero-shot";
+    let net = ZeroShot::load(&checkpoints.join(name), &weights(name), asked, MOST, place).unwrap();
+    let tokens: Vec<_> = captions.iter().step_by(few).map(|text| net.tokens(text)).collect();
+    [classes("sentiment"), classes("language"), net.logits(&tokens).unwrap()]
+}
+
+#[test]
+fn bfloat16_finds_the_same_class_for_nearly_every_caption() {
+    let small = folder("sentiment").parent().unwrap().to_owned();
+    let (full, brain) = (logits(&small, Precision::Full, 4), logits(&small, Precision::Brain, 4));
+    for (full, brain) in full.iter().zip(&brain) {
+        // Nets of 16 numbers have few to average over.
+        let share = agreement(full, brain, 0.03);
+        assert!(share >= 0.98, "{share}");
+    }
+}
+
+/// On checkpoints of the published shapes: `TEST_CHECKPOINTS=DIR cargo test -- --ignored`.
+#[test]
+#[ignore = "needs 3 GB of checkpoints (scripts/ai/checkpoints.py) and minutes"]
+fn bfloat16_finds_the_same_class_in_the_published_shapes() {
+    #[allow(clippy::disallowed_methods)] // a knob of the tests
+    let folder = std::env::var_os("TEST_CHECKPOINTS").unwrap();
+    let folder = Path::new(&folder);
+    let (full, brain) = (logits(folder, Precision::Full, 20), logits(folder, Precision::Brain, 20));
+    let tasks = ["sentiment", "language", "zero-shot"];
+    for (task, (full, brain)) in tasks.iter().zip(full.iter().zip(&brain)) {
+        let share = agreement(full, brain, 0.0);
+        println!("{task}: {share:.4} of {} captions", full.len());
+        assert!(share >= 0.98, "{task}: {share}");
+    }
 }
 
 /// Compares the token ids of every caption.

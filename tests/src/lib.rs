@@ -18,6 +18,7 @@ pub mod pooler;
 pub mod program;
 mod recorded;
 pub mod servers;
+pub mod small_models;
 mod system;
 
 pub use client::{Answer, Client};

@@ -21,7 +21,7 @@ struct Run {
 impl Run {
     fn start(program: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(program);
-        command.arg("cluster").args(args).stdin(Stdio::null());
+        command.arg("cluster").args(args).stdin(Stdio::null()).env("AI_TIER", "rules");
         for name in ["DATABASE_URL", "REDIS_URL", "DECODO_BASE_URL", "RUST_LOG"] {
             command.env_remove(name);
         }

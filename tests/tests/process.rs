@@ -8,15 +8,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use entity::aggregate::Aggregate;
 use entity::enums::Queue;
+use entity::post::analysis;
 use entity::{Db, effect, schedule, sql};
 use jobs::kinds::noop::Noop;
+use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::memory::MemoryTickets;
 use jobs::submit::new_job;
 use jobs::{Jobs, Options};
 use tempfile::TempDir;
-use tests::eventually;
 use tests::program::program;
+use tests::{eventually, small_models};
 
 /// `farm up` in a process of its own; killed when dropped.
 struct Farm {
@@ -31,14 +34,21 @@ impl Farm {
     }
 
     fn up_with_lease(program: &Path, data: &Path, workers: u8, seconds: u32) -> Self {
+        // Whatever models the machine has are no part of a story.
+        let lease = seconds.to_string();
+        let env = [("FARM_LEASE_SECONDS", lease.as_str()), ("AI_TIER", "rules")];
+        Self::up_with(program, data, workers, &env)
+    }
+
+    fn up_with(program: &Path, data: &Path, workers: u8, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(program)
             .args(["up", "--workers", &workers.to_string()])
             .env_remove("DATABASE_URL")
             .env_remove("FARM_RECORDED_DIR")
             .env("FARM_DATA_DIR", data)
             .env("FARM_HTTP_ADDR", "127.0.0.1:0")
-            .env("FARM_LEASE_SECONDS", seconds.to_string())
             .env("RUST_LOG", "error")
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -225,5 +235,57 @@ async fn a_farm_answers_where_it_says_it_does() {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
     let answer = client.get(live).send().await.unwrap();
     assert!(answer.status().is_success(), "{}", answer.status());
+    assert!(farm.stop().success());
+}
+
+const ANALYSED: &str = "posts WHERE ai_analyzed_at IS NOT NULL";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analysis_that_is_killed_goes_on_where_its_last_chunk_was_stored() {
+    let (program, data, models) = (program(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    small_models::write(models.path());
+    let cache = models.path().to_str().unwrap();
+    // One caption at a time on one thread: slow enough to be killed in the middle.
+    let env = [
+        ("FARM_LEASE_SECONDS", "2"),
+        ("AI_TIER", "full"),
+        ("AI_MODELS_CACHE_DIR", cache),
+        ("AI_BATCH_SIZE", "1"),
+        ("AI_MAX_WORKERS", "1"),
+    ];
+    let up = || Farm::up_with(&program, data.path(), 1, &env);
+    let mut farm = up();
+    let beside = Beside::open(data.path()).await;
+    let fetch = ProfileFetch::of("demo_polyglot".parse().unwrap());
+    beside.jobs.submit(&fetch, &Options::default()).await.unwrap();
+    let stamps = async || {
+        let of = "SELECT shortcode || ' ' || ai_analyzed_at AS stamp FROM posts \
+                  WHERE ai_analyzed_at IS NOT NULL ORDER BY 1";
+        let rows = sql::rows(beside.jobs.db().read(), of, vec![]).await.unwrap();
+        rows.iter().map(|row| row.try_get("", "stamp").unwrap()).collect::<Vec<String>>()
+    };
+    let mut kills = vec![];
+    // Once more, and the job would count as one that kills its workers.
+    for at_least in [1, 97] {
+        beside.until(ANALYSED, at_least).await;
+        farm.kill();
+        kills.push(stamps().await);
+        farm = up();
+    }
+    beside.until(SUCCEEDED, 2).await;
+    let done = stamps().await;
+    assert_eq!(done.len(), 200, "every post");
+    for killed in &kills {
+        assert!(killed.len() < 200, "killed in the middle: {}", killed.len());
+        assert!(killed.iter().all(|stamp| done.contains(stamp)), "what was stored is not redone");
+    }
+    let db = beside.jobs.db().read();
+    assert_eq!(beside.count("jobs WHERE kind = 'profile_analysis'").await, 1);
+    assert!(beside.count("jobs WHERE kind = 'profile_analysis' AND lost > 0").await == 1);
+    assert_eq!(beside.count("posts WHERE ai_tier = 'full'").await, 200);
+    let profile = entity::profile::by_username(db, "demo_polyglot").await.unwrap().unwrap();
+    let facts = analysis::facts(db, profile.id).await.unwrap();
+    let derived = Aggregate::of(&facts, 200);
+    assert_eq!(derived.differences(&Aggregate::stored(&profile)), []);
     assert!(farm.stop().success());
 }

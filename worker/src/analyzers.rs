@@ -1,31 +1,38 @@
 //! Who analyses captions in this process: the engine, and where its analyzers come from.
 
-use models::engine::{Engine, Loader, Settings};
-use models::rules::RulesAnalyzer;
-use models::{Tier, Wanted};
+use jobs::process::Failure;
+use models::engine::{Engine, Loader, Settings as EngineSettings};
+use models::store::Store;
+use models::{Tier, Wanted, load};
 
-use crate::settings::AiSettings;
-
-/// The best tier that [`loaders`] can bring.
-pub const BEST: Tier = Tier::Rules;
+use crate::settings::{AiSettings, WorkerSettings};
 
 /// The engine of a process whose workers analyse captions; `None` when they are told not to.
-pub fn engine(settings: &AiSettings) -> Option<Engine> {
-    let defaults = Settings::default();
-    let how = Settings {
-        threads: settings.threads.unwrap_or(defaults.threads),
-        batch: settings.batch.unwrap_or(defaults.batch),
+///
+/// # Errors
+/// When an operator's registry of models cannot be read or breaks a rule.
+pub fn engine(
+    settings: &WorkerSettings,
+    data_dir: &std::path::Path,
+) -> Result<Option<Engine>, Failure> {
+    let store = settings.models(data_dir)?;
+    let ai = &settings.ai;
+    let defaults = EngineSettings::default();
+    let how = EngineSettings {
+        threads: ai.threads.unwrap_or(defaults.threads),
+        batch: ai.batch.unwrap_or(defaults.batch),
         ..defaults
     };
-    settings.enabled.then(|| Engine::start(loaders(settings), how))
+    Ok(ai.enabled.then(|| Engine::start(loaders(ai, &store), how)))
 }
 
-/// One loader for each tier that is wanted, or that stands in for one.
-pub fn loaders(settings: &AiSettings) -> Vec<Loader> {
-    let wanted = |tier| match settings.tier {
-        Wanted::Auto => true,
-        Wanted::Tier(most) => tier <= most,
+/// One loader for each tier that is wanted, or that stands in for one. Left to us (`auto`), a tier
+/// is wanted when its models are on this machine; one that was asked for is missed aloud.
+pub fn loaders(settings: &AiSettings, store: &Store) -> Vec<Loader> {
+    let wanted = |tier: &Tier| match settings.tier {
+        Wanted::Auto => *tier <= load::BEST && store.present(*tier),
+        Wanted::Tier(most) => *tier <= most,
     };
-    let all = [Loader::new(Tier::Rules, |_| Ok(Box::new(RulesAnalyzer::new())))];
-    all.into_iter().filter(|loader| wanted(loader.tier)).collect()
+    let tiers = [Tier::Rules, Tier::Lite, Tier::Full];
+    tiers.into_iter().filter(wanted).map(|tier| load::loader(store, tier)).collect()
 }

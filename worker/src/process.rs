@@ -67,7 +67,7 @@ pub async fn run(args: WorkerArgs, env: Env, settings: Settings) -> Result<End, 
     let jobs = Settings::jobs(db, redis.as_ref());
     // Models cost memory: only where what waits for them is worked on.
     let serves = config.concurrency.contains_key(&Queue::Ai);
-    let models = if serves { analyzers::engine(&worker.ai) } else { None };
+    let models = if serves { analyzers::engine(&worker, &settings.data_dir)? } else { None };
     let deps = Deps { provider, fresh_for: FRESH_FOR, analyze: worker.ai.enabled, models };
     let engine = Engine::start(jobs, deps, config).await?;
     println!("worker runs");

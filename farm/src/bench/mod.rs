@@ -2,6 +2,7 @@
 //! on. Every figure is a median of rounds that alternate between the farm and its peers, so that
 //! a noisy machine is noisy for all of them.
 
+mod ai;
 mod api;
 mod figure;
 mod host;
@@ -22,6 +23,11 @@ pub(crate) enum Bench {
     Queue(queue::Options),
     /// The API: latency, requests per second, a thousand connections, enqueueing, memory.
     Api(api::Options),
+    /// Caption analysis: captions per second of each model and tier, memory.
+    Ai(ai::Options),
+    /// One side of it, in a process of its own.
+    #[command(hide = true)]
+    AiSide(ai::side::Options),
     /// Say hello over HTTP: what the API is measured beside.
     #[command(hide = true)]
     Hello(api::hello::Options),
@@ -46,6 +52,8 @@ pub(crate) async fn run(settings: &Settings, bench: &Bench) -> Result<(), Failur
     let (report, json) = match bench {
         Bench::Queue(options) => (queue::run(settings, options).await?, options.common.json),
         Bench::Api(options) => (api::run(settings, options).await?, options.common.json),
+        Bench::Ai(options) => (ai::run(options).await?, options.common.json),
+        Bench::AiSide(options) => return ai::side::run(options).await,
         Bench::Hello(options) => return api::hello::run(options).await,
     };
     out::print(&if json { report.json() } else { report.text() })

@@ -4,9 +4,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use jobs::process::{End, Failure, drained, until_stopped};
+use models::load::BEST;
 use models::store::Store;
 use models::{Tier, Wanted};
-use worker::analyzers::BEST;
 use worker::settings::WorkerSettings;
 
 use super::out;

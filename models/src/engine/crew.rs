@@ -216,8 +216,10 @@ impl Crew {
 
     /// The next batch for this thread, until `due`.
     pub(super) fn start(&mut self, id: WorkerId, due: Duration, by: &Settings) -> Option<Batch> {
+        let idle = |worker: &&Worker| !worker.retired && matches!(worker.doing, Doing::Waiting);
+        let idle = self.workers.values().filter(idle).count();
         let worker = self.workers.get_mut(&id)?;
-        let batch = self.queue.take(by)?;
+        let batch = self.queue.take(by, idle)?;
         worker.doing = Doing::Running { due, batch: batch.clone() };
         Some(batch)
     }

@@ -110,9 +110,12 @@ impl Queue {
     }
 
     /// The next batch. `None` when nothing waits that is still wanted.
-    pub(super) fn take(&mut self, settings: &Settings) -> Option<Batch> {
+    ///
+    /// `idle` is how many threads have nothing to do, the one that asks among them: with few captions
+    /// each gets its share.
+    pub(super) fn take(&mut self, settings: &Settings, idle: usize) -> Option<Batch> {
         let batch = self.take_given_back().or_else(|| {
-            let flights = self.take_flights(settings)?;
+            let flights = self.take_flights(settings, idle)?;
             Some(Batch { flights, singly: false })
         });
         debug_assert!(batch.is_some() || self.waiting.is_empty(), "a caption has no turn");
@@ -135,19 +138,20 @@ impl Queue {
         None
     }
 
-    fn take_flights(&mut self, settings: &Settings) -> Option<Vec<Arc<Flight>>> {
+    fn take_flights(&mut self, settings: &Settings, idle: usize) -> Option<Vec<Arc<Flight>>> {
         let (place, first) = self.take_first()?;
         let mut flights = vec![first];
         if flights[0].alone {
             return Some(flights);
         }
+        let most = settings.batch.min((self.waiting.len() + 1).div_ceil(idle.max(1)));
         // The nearest in length on either side, for as long as the padded batch is small enough.
         let (mut chosen, mut gone) = (Vec::new(), Vec::new());
         let mut longest = place.0;
         let mut shorter = self.waiting.range(..place).rev().peekable();
         let mut longer = self.waiting.range(place..).peekable();
         let mut longer_fit = true;
-        while chosen.len() + 1 < settings.batch {
+        while chosen.len() + 1 < most {
             let below = shorter.peek().map(|((tokens, _), _)| place.0 - tokens);
             let above =
                 longer.peek().filter(|_| longer_fit).map(|((tokens, _), _)| tokens - place.0);

@@ -14,6 +14,9 @@ use crate::tier::Tier;
 pub struct Settings {
     /// Inference threads, each with an analyzer of its own: `AI_MAX_WORKERS`. At least 1.
     pub threads: usize,
+    /// How far each inference thread stands back for the others of the machine: what nice(1) adds,
+    /// 0 to 19. People who wait for the API go before captions.
+    pub nice: i32,
     /// Captions in a batch, at most: `AI_BATCH_SIZE`. At least 1.
     pub batch: usize,
     /// Tokens in a batch, at most, padding included. A caption that is longer runs alone.
@@ -45,6 +48,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             threads: 2,
+            nice: 10,
             batch: 16,
             tokens: 16 * 128,
             cost: estimate,

@@ -13,6 +13,8 @@ use crate::analysis::Analyzer;
 pub(super) fn run(shared: &Arc<Shared>, id: WorkerId, loader: &Loader, progress: &Progress) {
     // Before the analyzer, so that it is dropped after it: a slot is free when its memory is.
     let _end = End { shared, id };
+    // Linux reads 0 as this thread alone. One that is refused computes all the same.
+    let _ = rustix::process::setpriority_process(None, shared.settings.nice);
     let (analyzer, facts) = match load(loader, progress) {
         Ok(loaded) => loaded,
         Err(error) => return shared.loaded(id, Err(&error.to_string())),

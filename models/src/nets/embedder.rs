@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use super::batch;
 use super::config;
 use super::encoder::Encoder;
 use super::error::NetError;
-use super::packed::Packed;
 use super::place::Place;
 use super::tokens::{Tokenizer, Tokens};
 use super::weights::Weights;
@@ -53,21 +52,36 @@ impl Embedder {
         self.tokenizer.tokens(text, self.most)
     }
 
-    /// A vector of length 1 for each text.
-    pub fn embeddings(&self, texts: &[Tokens]) -> Result<Vec<Vec<f32>>, NetError> {
-        let mut rows = batch::rows(texts, self.place, |packed| self.means(packed))?;
-        for row in &mut rows {
-            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-            for number in row {
-                *number /= length;
-            }
-        }
-        Ok(rows)
+    /// The last of the states that [`Embedder::means`] tells apart; 0 are the embeddings.
+    pub fn depth(&self) -> usize {
+        self.encoder.depth()
     }
 
-    /// The mean of the last states of each text's tokens, special ones included.
-    fn means(&self, packed: &Packed) -> Result<Tensor, TchError> {
-        let states = self.encoder.tokens(packed)?;
-        packed.means(&states)
+    /// For each text the means over its tokens, special ones included, of these states, in
+    /// ascending order one behind the other: `width` numbers each.
+    pub fn means(&self, texts: &[Tokens], states: &[usize]) -> Result<Vec<Vec<f32>>, NetError> {
+        batch::rows(texts, self.place, |packed| {
+            let mut means = Vec::with_capacity(states.len());
+            self.encoder.each_state(packed, |state, x| {
+                if states.contains(&state) {
+                    means.push(packed.means(x)?);
+                }
+                Ok(())
+            })?;
+            Tensor::f_cat(&means, 1)
+        })
     }
+
+    /// A vector of length 1 for each text.
+    pub fn embeddings(&self, texts: &[Tokens]) -> Result<Vec<Vec<f32>>, NetError> {
+        let mut rows = self.means(texts, &[self.depth()])?;
+        rows.iter_mut().for_each(|row| normalise(row));
+        Ok(rows)
+    }
+}
+
+/// Makes the length of a vector 1.
+pub(crate) fn normalise(row: &mut [f32]) {
+    let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    row.iter_mut().for_each(|number| *number /= length);
 }

@@ -82,10 +82,25 @@ impl Encoder {
         Ok(Self { embedding, layers, last: layer(last)? })
     }
 
-    /// The last state of each token, `[tokens, width]`.
-    pub(super) fn tokens(&self, packed: &Packed) -> Result<Tensor, TchError> {
-        let x = self.below_last(packed)?;
-        self.last.of(&x, &x, &packed.runs)
+    /// How many layers there are.
+    pub(super) fn depth(&self) -> usize {
+        self.layers.len() + 1
+    }
+
+    /// Hands out the states of all tokens, `[tokens, width]`: first those of the embeddings, number
+    /// 0, then those after each layer.
+    pub(super) fn each_state(
+        &self,
+        packed: &Packed,
+        mut take: impl FnMut(usize, &Tensor) -> Result<(), TchError>,
+    ) -> Result<(), TchError> {
+        let mut x = self.embedding.of(packed, &packed.ids)?;
+        take(0, &x)?;
+        for (below, layer) in self.layers.iter().chain([&self.last]).enumerate() {
+            x = layer.of(&x, &x, &packed.runs)?;
+            take(below + 1, &x)?;
+        }
+        Ok(())
     }
 
     /// The last state of each text's first token, `[texts, width]`: the last layer computes no

@@ -78,7 +78,7 @@ impl NetError {
         move |source| Self::Read { file: file.to_owned(), source }
     }
 
-    pub(super) fn config(file: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn config(file: &Path, reason: impl Into<String>) -> Self {
         Self::Config { file: file.to_owned(), reason: reason.into() }
     }
 

@@ -6,6 +6,7 @@ use super::config::Activation;
 use super::error::NetError;
 use super::packed::{Packed, Projected, Run, Sight};
 use super::weights::Scope;
+use super::work;
 
 /// `x·Wᵀ + b`.
 pub(super) struct Linear {
@@ -23,11 +24,13 @@ impl Linear {
 
     /// `x`: `[rows, inputs]`; answers `[rows, outputs]`.
     pub(super) fn of(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        work::linear(x, &self.weight)?;
         x.f_linear(&self.weight, Some(&self.bias))
     }
 
     /// The product on top of `sum`, `[rows, outputs]`, without a pass over memory of its own.
     fn onto(&self, sum: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+        work::linear(x, &self.weight)?;
         let mut sum = sum.f_add(&self.bias)?;
         sum.f_addmm_(x, &self.weight.f_tr()?)
     }

@@ -7,6 +7,7 @@
 //!
 //! Start with [`Classifier`]; its parts are in `encoder.rs` and `layers.rs`.
 
+mod answered;
 mod bart;
 mod batch;
 mod classifier;
@@ -14,6 +15,7 @@ mod config;
 mod embedder;
 mod encoder;
 mod error;
+mod head;
 mod layers;
 mod mapping;
 mod packed;
@@ -21,17 +23,22 @@ mod place;
 mod safetensors;
 mod tokens;
 mod weights;
+mod work;
 mod zero_shot;
 
+pub(crate) use answered::answered;
 pub use classifier::Classifier;
 pub use embedder::Embedder;
+pub(crate) use embedder::normalise;
 pub use error::NetError;
+pub use head::Head;
 pub use place::{Place, Precision, one_thread_each};
 pub use tokens::{MOST_TOKENS, Tokens};
+pub use work::operations;
 pub use zero_shot::ZeroShot;
 
 /// Shares that add up to 1, from logits.
-fn softmax(logits: &[f32]) -> Vec<f64> {
+pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let grown: Vec<_> = logits.iter().map(|logit| f64::from(logit - most).exp()).collect();
     let total: f64 = grown.iter().sum();

@@ -7,6 +7,7 @@
 use tch::{TchError, Tensor};
 
 use super::place::Place;
+use super::work;
 
 /// Token ids of several texts, and where each begins.
 pub(super) struct Packed {
@@ -114,6 +115,8 @@ impl Projected {
                     .f_transpose(1, 2)
             };
             let (start, asking) = if each { (run.start, run.tokens) } else { (run.text, 1) };
+            // Scores, and what is taken by them.
+            work::product(2 * run.texts, asking, width, run.tokens);
             let queries = block(&self.queries, start, asking)?;
             let keys = block(&self.keys, run.start, run.tokens)?;
             let values = block(&self.values, run.start, run.tokens)?;

@@ -21,7 +21,11 @@ pub(super) struct Weights {
 
 impl Weights {
     pub(super) fn open(file: &Path, place: Place) -> Result<Self, NetError> {
-        let bytes = mapping::map(file)?;
+        Self::of(mapping::map(file)?, file, place)
+    }
+
+    /// The weights in these bytes, which errors call `file`.
+    pub(super) fn of(bytes: &'static [u8], file: &Path, place: Place) -> Result<Self, NetError> {
         let entries = safetensors::entries(bytes)
             .map_err(|reason| NetError::Header { file: file.to_owned(), reason })?;
         Ok(Self { file: file.to_owned(), bytes, entries, place })

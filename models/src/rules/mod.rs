@@ -58,6 +58,12 @@ pub fn empty(tier: Tier) -> Analysis {
     }
 }
 
+/// Who the lists are.
+#[cfg(feature = "bert")]
+pub(crate) fn lists_id() -> ModelId {
+    lists::id()
+}
+
 /// The category whose words and hashtags stand in a caption, and the confidence in it, 0.4 to 0.9;
 /// `None` when none do. `language` is an ISO 639-1 code and decides what short words mean.
 pub fn category(caption: &Prepared, language: &str) -> Option<(Category, f64)> {

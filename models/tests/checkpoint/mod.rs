@@ -1,5 +1,7 @@
 //! The small checkpoints of the tests.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // each file of tests uses a part
+
+pub mod files;
 
 use std::path::{Path, PathBuf};
 

@@ -109,7 +109,8 @@ async fn a_fetched_profile_shows_what_its_captions_say() {
 async fn word_lists_alone_know_what_the_demo_profiles_are_about() {
     let env = Env::of([("AI_TIER".to_owned(), "rules".to_owned())]).unwrap();
     let settings = WorkerSettings::read(&env).unwrap();
-    let models = worker::analyzers::engine(&settings.ai).unwrap();
+    let models =
+        worker::analyzers::engine(&settings, std::path::Path::new("none")).unwrap().unwrap();
     let system = System::builder().models(models).start().await;
     let dana = system.as_user("dana").await;
     for (handle, category) in [

@@ -3,7 +3,7 @@
 //! Running it twice is safe: the analyses and the end are one transaction under the fence, and one
 //! that is open already is joined.
 
-use entity::enums::{AiTier, Priority};
+use entity::enums::Priority;
 use entity::job::enqueue;
 use entity::post::analysis;
 use entity::worker;
@@ -21,10 +21,8 @@ pub(crate) async fn run(
     let mut output = ConsistencyScanned { profiles: 0, started: 0 };
     let db = ctx.db().read();
     // By whom it would be done now; where nobody analyses, nothing is missing.
-    let live = worker::live(db).await?;
-    let states = live.iter().filter(|worker| !worker.draining).filter_map(|w| w.ai_state());
-    let tiers = states.filter_map(|state| state.serving?.parse::<AiTier>().ok());
-    let Some(best) = tiers.max() else { return ctx.commit(&output).await?.done().await };
+    let best = worker::best_tier(&worker::live(db).await?);
+    let Some(best) = best else { return ctx.commit(&output).await?.done().await };
     let behind = analysis::profiles_behind(db, best, BUDGET).await?;
     output.profiles = behind.len() as u32;
     let options = Options { priority: Some(Priority::Bulk), ..Options::default() };

@@ -189,7 +189,7 @@ async fn finish(dir: &Path, program: &str, args: &[&str]) -> Result<(), Failure>
 }
 
 #[allow(clippy::disallowed_methods)] // where caches lie is no setting of ours
-fn cache_dir() -> Result<PathBuf, Failure> {
+pub(super) fn cache_dir() -> Result<PathBuf, Failure> {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || var("HOME").map(|home| home.join(".cache"));
     var("XDG_CACHE_HOME").or_else(home).ok_or_else(|| Failure::new("HOME is not set"))

@@ -1,16 +1,18 @@
 use std::fs;
 use std::path::PathBuf;
 
+use entity::{args, sql};
 use models::evaluation::Confusion;
 use models::store::Store;
 use models::{ModelId, Tier};
 use serde_json::Value;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::cases::{self, Task};
 use super::report::{self, Report};
-use super::{Action, eval};
-use crate::commands::story::parse;
+use super::{Action, eval, upgrade};
+use crate::commands::story::{Farm, parse};
 
 /// Files, and an empty cache of models.
 struct Desk(TempDir);
@@ -34,7 +36,7 @@ impl Desk {
         };
         let words: Vec<String> = std::iter::once("eval").chain(words.split(' ')).map(at).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let Action::Eval(asked) = parse::<Action>(&words).unwrap();
+        let Action::Eval(asked) = parse::<Action>(&words).unwrap() else { unreachable!() };
         let store = Store::open(self.0.path().join("models"), None).unwrap();
         eval::run(&store, &asked).await.map_err(|failure| failure.0)
     }
@@ -217,4 +219,50 @@ fn what_has_no_answer_is_told_and_counts_as_wrong() {
         ["en", "2", "0.500", "0.500", "(none)", "1,", "en", "1"]
     );
     assert_eq!(report.json()["failed"], 1);
+}
+
+/// A stored profile with one post, analysed by this tier.
+async fn stored(farm: &Farm, name: &str, tier: Option<&str>) {
+    let (db, profile) = (farm.state.jobs.db().write(), Uuid::now_v7());
+    let insert = "INSERT INTO profiles (id, username, partial, data_quality_score, refresh_count, \
+                  last_refreshed, created_at, updated_at, raw_data, ai_profile_analyzed_at) \
+                  VALUES (?, ?, ?, 1.0, 1, {now}, {now}, {now}, '[]', {now})";
+    sql::execute(db, insert, args![profile, name.to_owned(), false]).await.unwrap();
+    let insert = "INSERT INTO posts (id, profile_id, shortcode, hashtags, mentions, post_images, \
+         post_thumbnails, created_at, updated_at, raw_data, ai_tier, ai_analyzed_at) \
+         VALUES (?, ?, ?, '[]', '[]', '[]', '[]', {now}, {now}, '[]', ?, {now-?})";
+    let tier_word = tier.map(str::to_owned);
+    let values = args![Uuid::now_v7(), profile, name.to_owned(), tier_word, 1_000_i64];
+    sql::execute(db, insert, values).await.unwrap();
+    let never = "UPDATE posts SET ai_analyzed_at = NULL WHERE ai_tier IS NULL";
+    sql::execute(db, never, vec![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_lower_tier_did_is_done_again_on_request() {
+    let farm = Farm::new().await;
+    for (name, tier) in [("by_full", Some("full")), ("by_rules", Some("rules")), ("by_none", None)]
+    {
+        stored(&farm, name, tier).await;
+    }
+    let upgrade = async |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        let Action::Upgrade(asked) = parse::<Action>(&words).unwrap() else { unreachable!() };
+        upgrade::run(&farm.state.jobs, &asked).await.map_err(|failure| failure.0)
+    };
+    let nobody = upgrade("upgrade").await.unwrap_err();
+    assert!(nobody.contains("no worker analyses captions now"), "{nobody}");
+    let told = upgrade("upgrade --tier lite").await.unwrap();
+    assert!(told.starts_with("2 profiles have posts without an analysis by the lite"), "{told}");
+    assert!(told.ends_with("--yes has them analysed"), "{told}");
+    let report: Value =
+        serde_json::from_str(&upgrade("upgrade --tier lite --yes --json").await.unwrap()).unwrap();
+    assert_eq!((&report["profiles"], &report["started"]), (&2.into(), &2.into()));
+    let again = upgrade("upgrade --tier lite --yes").await.unwrap();
+    assert!(again.contains("0 analyses started, the others were open already"), "{again}");
+    assert!(again.contains("No worker answers with the lite tier now"), "{again}");
+    let few = upgrade("upgrade --tier full --limit 1 --json").await.unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&few).unwrap()["profiles"], 1);
+    let none = upgrade("upgrade --tier rules").await.unwrap();
+    assert!(none.starts_with("1 profile has posts without"), "{none}");
 }

@@ -132,3 +132,16 @@ async fn the_same_text_with_other_hashtags_is_another_caption() {
     end(Box::pin(engine.analyze(tagged, CancellationToken::new()))).await.unwrap();
     assert_eq!(script.calls().len(), 2);
 }
+
+#[tokio::test]
+async fn few_captions_are_shared_out_among_idle_threads() {
+    let script = Arc::<Script>::default();
+    script.tell(|told| told.held = true);
+    let engine = start(&[(Tier::Lite, &script)], Settings { threads: 2, batch: 16, ..small() });
+    until(&engine, |state| state.threads == 2);
+    let asked = ask(&engine, &["a", "b", "c", "d", "e", "f"]);
+    until(&engine, |state| state.queue == 0);
+    script.tell(|told| told.held = false);
+    assert!(end(asked).await.is_ok());
+    assert_eq!(engine.state().batch_p50, Some(3), "three each, though one could have had all");
+}

@@ -34,6 +34,7 @@ proptest! {
         batch in 1..20_usize,
         tokens in 20..200_usize,
         room in 1..200_usize,
+        idle in 0..5_usize,
     ) {
         let cost = |caption: &Prepared| caption.text.len();
         let settings = Settings { batch, tokens, queue: room, cost, ..small() };
@@ -46,7 +47,7 @@ proptest! {
             }
         }
         let mut taken = HashSet::new();
-        while let Some(batch) = queue.take(&settings) {
+        while let Some(batch) = queue.take(&settings, idle) {
             let longest = batch.flights.iter().map(|flight| flight.tokens).max().unwrap();
             let size = batch.flights.len();
             prop_assert!(size <= settings.batch && (size == 1 || size * longest <= tokens));
