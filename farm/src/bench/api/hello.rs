@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use bytes::Bytes;
 use clap::Args;
 use jobs::process::Failure;
 use poem::endpoint::make_sync;
@@ -17,11 +18,16 @@ pub(crate) struct Options {
     /// Port on 127.0.0.1.
     #[arg(long)]
     port: u16,
+    /// How much is said: so many bytes.
+    #[arg(long, default_value_t = HELLO.len())]
+    bytes: usize,
 }
+
+const HELLO: &str = "Hello, world!";
 
 /// Serves until it is killed.
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
-    let (_, server) = start(options.port).await?;
+    let (_, server) = start(options.port, options.bytes).await?;
     let served = server.await.map_err(Failure::during("hello"))?;
     served.map_err(Failure::during("hello"))
 }
@@ -29,12 +35,14 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
 /// Starts it in this process; port 0 takes a free one.
 pub(super) async fn start(
     port: u16,
+    bytes: usize,
 ) -> Result<(SocketAddr, JoinHandle<std::io::Result<()>>), Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).into_acceptor().await;
     let acceptor = listener.map_err(Failure::during(format!("port {port}")))?;
     let addrs = acceptor.local_addr();
     let addr = addrs.iter().find_map(|addr| addr.as_socket_addr().copied());
     let addr = addr.ok_or_else(|| Failure::new(format!("port {port} has no address")))?;
-    let app = Route::new().at("/", get(make_sync(|_| "Hello, world!")));
+    let said = Bytes::from(HELLO.chars().cycle().take(bytes).collect::<String>());
+    let app = Route::new().at("/", get(make_sync(move |_| said.clone())));
     Ok((addr, tokio::spawn(Server::new_with_acceptor(acceptor).run(app))))
 }

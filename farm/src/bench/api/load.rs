@@ -211,7 +211,7 @@ mod tests {
     use crate::bench::api::hello;
 
     async fn loaded(load: Load, status: u16) -> Result<Outcome, Failure> {
-        let (at, server) = hello::start(0).await.unwrap();
+        let (at, server) = hello::start(0, 13).await.unwrap();
         let target = Target::new(at, vec![Request::get("/", "")], status);
         let outcome = run(&target, load).await;
         server.abort();

@@ -42,15 +42,18 @@ pub(crate) struct Options {
 /// users are.
 type Line = (&'static str, &'static str, &'static str, &'static str);
 
-const LINES: [Line; 20] = [
+const LINES: [Line; 23] = [
     ("get_job_p50_ms", "a job at 500/s, p50", "ms", "open loop, 32 connections"),
     ("get_job_p99_ms", "a job at 500/s, p99", "ms", "at most 5"),
     ("health_p99_ms", "health at 500/s, p99", "ms", "under 50"),
     ("cached_profile_per_s", "stored profile, 12 posts", "/s", "closed loop, 32 connections"),
     ("peers.poem_hello_per_s", "poem, saying hello", "/s", "no token, no database"),
+    ("peers.poem_bytes_per_s", "poem, saying the profile's bytes", "/s", "from memory, to anybody"),
     ("peers.fastapi_hello_per_s", "FastAPI, saying hello", "/s", "one process"),
     ("peers.fastapi_per_s", "FastAPI, same profile", "/s", "token checked, from a dict"),
     ("ratio_to_poem_hello", "profile / poem's hello", "", "at least 0.60"),
+    ("ratio_to_poem_bytes", "profile / poem's same bytes", "", "what looking it up costs"),
+    ("bytes_to_hello", "poem's same bytes / hello", "", "what the bytes alone cost"),
     ("ratio_to_fastapi", "profile / FastAPI's", "", "at least 8"),
     ("connections_{n}.p50_ms", "{n} connections at 500/s, p50", "ms", "jobs and profiles"),
     ("connections_{n}.p99_ms", "{n} connections at 500/s, p99", "ms", "under 100"),

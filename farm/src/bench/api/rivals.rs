@@ -21,18 +21,18 @@ pub(super) struct Rivals {
     /// FastAPI, saying hello and showing the profile.
     pub(super) fastapi: Option<(Arc<Target>, Arc<Target>)>,
     pub(super) poem: Role,
+    /// poem, saying as many bytes as the profile has: what these alone cost.
+    pub(super) bytes: Arc<Target>,
+    pub(super) long: Role,
     _uvicorn: Option<Peer>,
 }
 
 impl Rivals {
     pub(super) async fn open(stack: &Stack, site: &Site, peers: bool) -> Result<Self, Failure> {
-        let port = free_port()?;
-        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut poem = stack.role(&format!("bench hello --port {port}"), &[])?;
-        answers(&mut poem, at, &Request::get("/", "")).await?;
-        let hello = Target::new(at, vec![Request::get("/", "")], 200);
+        let (poem, hello) = said(stack, "").await?;
+        let (long, bytes) = said(stack, &format!("--bytes {}", site.profile.len())).await?;
         if !peers {
-            return Ok(Self { hello, fastapi: None, poem, _uvicorn: None });
+            return Ok(Self { hello, fastapi: None, poem, bytes, long, _uvicorn: None });
         }
         let file = stack.folder().join("profile.json");
         let written = std::fs::write(&file, &site.profile);
@@ -42,6 +42,16 @@ impl Rivals {
         let uvicorn = Peers::install().await?.fastapi(port, &site.secret, &file).await?;
         let target = |request| Target::new(at, vec![request], 200);
         let fastapi = (target(Request::get("/", "")), target(site.profile()));
-        Ok(Self { hello, fastapi: Some(fastapi), poem, _uvicorn: Some(uvicorn) })
+        let fastapi = Some(fastapi);
+        Ok(Self { hello, fastapi, poem, bytes, long, _uvicorn: Some(uvicorn) })
     }
+}
+
+/// poem in a process of its own.
+async fn said(stack: &Stack, args: &str) -> Result<(Role, Arc<Target>), Failure> {
+    let port = free_port()?;
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut poem = stack.role(&format!("bench hello --port {port} {args}"), &[])?;
+    answers(&mut poem, at, &Request::get("/", "")).await?;
+    Ok((poem, Target::new(at, vec![Request::get("/", "")], 200)))
 }

@@ -153,11 +153,16 @@ impl Round<'_> {
         let (outcome, most) = self.load("cached_profile", &target, READERS, None).await?;
         let ours = outcome.per_second();
         self.notes.add("cached_profile_per_s", ours);
-        let Rivals { poem, hello, .. } = self.rivals;
+        let Rivals { poem, hello, long, bytes, .. } = self.rivals;
         let (hello, _) = self.load_on(poem, "poem_hello", hello, READERS, None).await?;
         let hello = hello.per_second();
         self.notes.add("peers.poem_hello_per_s", hello);
         self.notes.add("ratio_to_poem_hello", ours / hello);
+        let (bytes, _) = self.load_on(long, "poem_bytes", bytes, READERS, None).await?;
+        let bytes = bytes.per_second();
+        self.notes.add("peers.poem_bytes_per_s", bytes);
+        self.notes.add("ratio_to_poem_bytes", ours / bytes);
+        self.notes.add("bytes_to_hello", bytes / hello);
         if let Some((hello, profile)) = &self.rivals.fastapi {
             let (hello, profile) = (self.fastapi(hello).await?, self.fastapi(profile).await?);
             self.notes.add("peers.fastapi_hello_per_s", hello);
