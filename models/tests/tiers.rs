@@ -21,6 +21,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 const MOST: usize = 128;
 
@@ -344,7 +345,7 @@ async fn whatever_captions_say_each_has_an_answer() {
         let texts: Vec<String> = (0..200.min(count - asked))
             .map(|_| strategy.new_tree(&mut runner).unwrap().current())
             .collect();
-        let answers = engine.analyze(prepared(&texts), Default::default()).await.unwrap();
+        let answers = engine.analyze(prepared(&texts), CancellationToken::new()).await.unwrap();
         assert_eq!(answers.len(), texts.len());
         offences += answers.iter().filter(|answer| answer.is_err()).count();
         asked += texts.len();

@@ -1,6 +1,7 @@
 //! A full tier that fits into a test: the small checkpoints with random weights that the nets are
 //! compared with. What they answer means nothing, but they answer the same thing every time.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -34,11 +35,14 @@ pub fn write(cache: &Path) {
             }
             fs::copy(&from, to.join(&name)).unwrap();
             let (size, sum) = (from.metadata().unwrap().len(), sha256(&from).unwrap());
-            files += &format!("    {{ name = \"{name}\", size = {size}, sha256 = \"{sum}\" }},\n");
+            // A String takes everything.
+            let _ =
+                writeln!(files, "    {{ name = \"{name}\", size = {size}, sha256 = \"{sum}\" }},");
         }
-        registry += &format!(
+        let _ = writeln!(
+            registry,
             "[[full]]\ntask = \"{task}\"\nrepository = \"small/{task}\"\nrevision = \"{revision}\"\n\
-             licence = \"MIT\"\nlabels = \"{labels}\"\n{template}files = [\n{files}]\n\n"
+             licence = \"MIT\"\nlabels = \"{labels}\"\n{template}files = [\n{files}]\n"
         );
     }
     fs::write(cache.join("models.toml"), registry).unwrap();

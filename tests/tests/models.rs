@@ -10,6 +10,7 @@ use models::store::{Store, Task, sha256};
 use models::{Engine, Prepared, Tier, load};
 use tempfile::TempDir;
 use tests::small_models;
+use tokio_util::sync::CancellationToken;
 
 /// A cache with the small checkpoints as the full tier.
 fn machine() -> (TempDir, Store) {
@@ -80,7 +81,7 @@ async fn a_tier_that_cannot_be_loaded_is_stood_in_for_and_says_why() {
     let loaders = vec![load::loader(&store, Tier::Rules), load::loader(&store, Tier::Full)];
     let engine = Engine::start(loaders, Settings::default());
     let caption = Prepared::of("I love this beautiful day", &[]);
-    let answers = engine.analyze(vec![caption], Default::default()).await.unwrap();
+    let answers = engine.analyze(vec![caption], CancellationToken::new()).await.unwrap();
     assert_eq!(answers[0].as_ref().unwrap().tier, Tier::Rules);
     let state = engine.state();
     let full = state.tiers.iter().find(|tier| tier.tier == Tier::Full).unwrap();

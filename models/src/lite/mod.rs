@@ -93,9 +93,10 @@ impl LiteAnalyzer {
                 Some((label, confidence)) if !read => (label, confidence, Method::Rules),
                 _ => hybrid::decide(hit, model),
             };
-            let sentiment = match read {
-                true => SentimentFound::of_shares(&softmax(&logits), Method::Model),
-                false => rules::sentiment(caption, &language.code),
+            let sentiment = if read {
+                SentimentFound::of_shares(&softmax(&logits), Method::Model)
+            } else {
+                rules::sentiment(caption, &language.code)
             };
             Analysis {
                 sentiment,

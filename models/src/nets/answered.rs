@@ -27,9 +27,11 @@ pub(crate) fn answered(
         }
     };
     let mut found = found.into_iter();
-    let answer = |caption: &Prepared| match caption.text.is_empty() {
-        true => Ok(rules::empty(tier)),
-        false => found.next().unwrap_or_else(|| Err(Offence::Model("no answer".to_owned()))),
+    let answer = |caption: &Prepared| {
+        if caption.text.is_empty() {
+            return Ok(rules::empty(tier));
+        }
+        found.next().unwrap_or_else(|| Err(Offence::Model("no answer".to_owned())))
     };
     captions.iter().map(answer).collect()
 }

@@ -75,7 +75,9 @@ impl Embedder {
     /// A vector of length 1 for each text.
     pub fn embeddings(&self, texts: &[Tokens]) -> Result<Vec<Vec<f32>>, NetError> {
         let mut rows = self.means(texts, &[self.depth()])?;
-        rows.iter_mut().for_each(|row| normalise(row));
+        for row in &mut rows {
+            normalise(row);
+        }
         Ok(rows)
     }
 }
@@ -83,5 +85,7 @@ impl Embedder {
 /// Makes the length of a vector 1.
 pub(crate) fn normalise(row: &mut [f32]) {
     let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-    row.iter_mut().for_each(|number| *number /= length);
+    for number in row {
+        *number /= length;
+    }
 }

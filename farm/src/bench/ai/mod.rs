@@ -85,10 +85,8 @@ const LINES: [Line; 32] = [
 ];
 
 pub(super) async fn run(options: &Options) -> Result<Report, Failure> {
-    let python = match options.common.peers || options.checkpoints.is_none() {
-        true => Some(Python::ready()?),
-        false => None,
-    };
+    let wanted = options.common.peers || options.checkpoints.is_none();
+    let python = wanted.then(Python::ready).transpose()?;
     let checkpoints = match (&options.checkpoints, &python) {
         (Some(folder), _) => folder.clone(),
         (None, Some(python)) => python.checkpoints().await?,

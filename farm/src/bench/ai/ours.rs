@@ -19,8 +19,10 @@ const TEMPLATE: &str = "This example is {}.";
 
 /// One net alone, behind the seam of the engine. It answers nothing: only what it takes counts.
 struct Alone {
-    ask: Box<dyn Fn(&[Prepared]) -> Result<(), NetError> + Send>,
+    ask: Box<Ask>,
 }
+
+type Ask = dyn Fn(&[Prepared]) -> Result<(), NetError> + Send;
 
 impl Analyzer for Alone {
     fn tier(&self) -> Tier {

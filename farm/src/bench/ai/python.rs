@@ -116,9 +116,9 @@ impl Python {
         command.arg(self.dir.join("python")).arg(self.dir.join(script)).args(args);
         command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
         let output = command.output().await.map_err(Failure::during("bash did not start"))?;
-        match output.status.success() {
-            true => Ok(output.stdout),
-            false => Err(Failure::new(format!("{script} failed: {}", output.status))),
+        if output.status.success() {
+            return Ok(output.stdout);
         }
+        Err(Failure::new(format!("{script} failed: {}", output.status)))
     }
 }

@@ -67,16 +67,15 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let time = Duration::from_secs(seconds.into());
     let file = std::fs::read_to_string(&on.captions).map_err(Failure::during("the captions"))?;
     let captions = captions(&file).map_err(Failure::during("the captions"))?;
-    let rate = match who {
-        Who::Ours => ours::rate(&on, task, &captions, time).await?,
-        _ => {
-            let measured = tokio::task::spawn_blocking(move || match who {
-                Who::Matmul => Ok(matmul(time)),
-                Who::Load => load(&on, task, &captions),
-                Who::Ours | Who::Stock => stock::rate(&on, task, &captions, time),
-            });
-            measured.await.map_err(Failure::during("the measure"))??
-        }
+    let rate = if who == Who::Ours {
+        ours::rate(&on, task, &captions, time).await?
+    } else {
+        let measured = tokio::task::spawn_blocking(move || match who {
+            Who::Matmul => Ok(matmul(time)),
+            Who::Load => load(&on, task, &captions),
+            Who::Ours | Who::Stock => stock::rate(&on, task, &captions, time),
+        });
+        measured.await.map_err(Failure::during("the measure"))??
     };
     let line = serde_json::to_string(&rate).map_err(Failure::during("the answer"))?;
     crate::commands::out::print(&line)
