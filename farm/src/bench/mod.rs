@@ -2,7 +2,7 @@
 //! on. Every figure is a median of rounds that alternate between the farm and its peers, so that
 //! a noisy machine is noisy for all of them.
 
-mod ai;
+pub(crate) mod ai;
 mod api;
 mod figure;
 mod host;

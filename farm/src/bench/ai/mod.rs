@@ -2,12 +2,12 @@
 //! pipelines and by Python's transformers, on checkpoints of the published shapes with random
 //! weights.
 
-mod ours;
+pub(crate) mod ours;
 mod python;
 mod round;
 pub(crate) mod side;
 mod stock;
-mod task;
+pub(crate) mod task;
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ use super::figure::Report;
 use super::{Common, host, say};
 
 /// The captions that tests are labelled on; real ones are longer.
-const CAPTIONS: &str = include_str!("../../../../tests/data/captions/in-house.jsonl");
+pub(crate) const CAPTIONS: &str = include_str!("../../../../tests/data/captions/in-house.jsonl");
 
 /// How much to measure.
 #[derive(Clone, Debug, Args)]

@@ -49,44 +49,52 @@ pub(super) async fn rate(
     let engine = engine(on, task);
     // A caption costs 20 pairs: few of them last long.
     let window = if matches!(task, Task::ZeroShot | Task::All) { 2 } else { 64 };
+    let rate = measured(&engine, captions, window, time).await;
+    engine.stop().await;
+    rate
+}
+
+/// Asks an engine about captions, a window of them after the other, for at least so long.
+pub(crate) async fn measured(
+    engine: &Engine,
+    captions: &[String],
+    window: usize,
+    time: Duration,
+) -> Result<Rate, Failure> {
     let captions: Arc<Vec<Prepared>> =
         Arc::new(captions.iter().map(|text| Prepared::of(text, &[])).collect());
-    let next = Arc::new(AtomicUsize::new(0));
-    let run = async |time: Duration| {
-        let began = Instant::now();
-        let ask = || {
-            let (engine, captions, next) = (engine.clone(), captions.clone(), next.clone());
-            tokio::spawn(async move {
-                let mut done = 0;
-                while began.elapsed() < time {
-                    let at = next.fetch_add(window, Ordering::Relaxed);
-                    let some = (at..at + window).map(|n| captions[n % captions.len()].clone());
-                    let asked = engine.analyze(some.collect(), CancellationToken::new());
-                    let answers = asked.await.map_err(|error| error.to_string())?;
-                    if let Some(offence) = answers.into_iter().find_map(Result::err) {
-                        return Err(offence.to_string());
-                    }
-                    done += window;
-                }
-                Ok(done)
-            })
-        };
-        // Always another window at hand: the threads never wait for the asker.
-        let asking: Vec<_> = (0..3).map(|_| ask()).collect();
-        let mut captions = 0;
-        for asker in asking {
-            let done = asker.await.map_err(Failure::during("the asker"))?;
-            captions += done.map_err(Failure::new)?;
-        }
-        Ok::<_, Failure>((captions, began.elapsed().as_secs_f64()))
-    };
-    let warm = engine.analyze(captions[..2.min(captions.len())].to_vec(), CancellationToken::new());
+    // Loaded and warm.
+    let some = captions.iter().take(2).cloned().collect();
+    let warm = engine.analyze(some, CancellationToken::new());
     warm.await.map_err(Failure::during("the engine"))?;
-    let before = operations();
-    let (captions, seconds) = run(time).await?;
-    let operations = operations() - before;
-    engine.stop().await;
-    Ok(Rate { captions, seconds, operations })
+    let next = Arc::new(AtomicUsize::new(0));
+    let (began, before) = (Instant::now(), operations());
+    let ask = || {
+        let (engine, captions, next) = (engine.clone(), captions.clone(), next.clone());
+        tokio::spawn(async move {
+            let mut done = 0;
+            while began.elapsed() < time {
+                let at = next.fetch_add(window, Ordering::Relaxed);
+                let some = (at..at + window).map(|n| captions[n % captions.len()].clone());
+                let asked = engine.analyze(some.collect(), CancellationToken::new());
+                let answers = asked.await.map_err(|error| error.to_string())?;
+                if let Some(offence) = answers.into_iter().find_map(Result::err) {
+                    return Err(offence.to_string());
+                }
+                done += window;
+            }
+            Ok(done)
+        })
+    };
+    // Always another window at hand: the threads never wait for the asker.
+    let asking: Vec<_> = (0..3).map(|_| ask()).collect();
+    let mut captions = 0;
+    for asker in asking {
+        let done = asker.await.map_err(Failure::during("the asker"))?;
+        captions += done.map_err(Failure::new)?;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(Rate { captions, seconds, operations: operations() - before })
 }
 
 fn engine(on: &On, task: Task) -> Engine {

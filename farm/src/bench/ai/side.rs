@@ -52,11 +52,11 @@ pub(crate) struct Options {
 
 /// What came of it; a line on standard output.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// Captions answered; of matrix products, products.
-    pub(super) captions: usize,
+    pub(crate) captions: usize,
     /// Seconds it took.
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Floating-point operations in matrix products, where they were counted.
     pub(super) operations: u64,
 }

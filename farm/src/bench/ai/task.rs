@@ -71,7 +71,7 @@ struct Line {
 }
 
 /// The captions of a file, one a line as JSON with `text` or `caption`; empty ones are left out.
-pub(super) fn captions(from: &str) -> Result<Vec<String>, serde_json::Error> {
+pub(crate) fn captions(from: &str) -> Result<Vec<String>, serde_json::Error> {
     let lines = from.lines().filter(|line| !line.trim().is_empty());
     let texts = lines.map(|line| Ok(serde_json::from_str::<Line>(line)?.text));
     let texts: Result<Vec<_>, serde_json::Error> = texts.collect();

@@ -1,5 +1,6 @@
 //! `farm models`: the checkpoints on this machine.
 
+mod bench;
 mod download;
 mod fault;
 mod hub;
@@ -44,6 +45,8 @@ pub(crate) enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Measure how many captions a second each tier that is here analyses.
+    Bench(bench::Bench),
     /// Make bfloat16 copies of the large weights, for a CPU with AMX.
     Prepare {
         /// Also where they would be slower than the weights themselves.
@@ -107,6 +110,7 @@ pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failu
             out::print(&answer)?;
             verdict
         }
+        Action::Bench(asked) => out::print(&bench::run(&store, &asked).await?),
         Action::Prepare { anyway, json } => {
             out::print(&upkeep::prepare(store, anyway, json).await?)
         }
