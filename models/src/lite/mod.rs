@@ -21,7 +21,8 @@ use crate::tier::Tier;
 use labels::Labels;
 use sha2::{Digest, Sha256};
 
-/// Of a caption so many tokens are read: what the head was trained on.
+/// Of a caption so many tokens are read. Twice as many make no answer better, as `farm ai eval`
+/// says, and cost half as much again on real captions.
 const MOST: usize = 64;
 /// The states of the model that the head reads the means of; the last one is the embedding.
 const STATES: [usize; 4] = [0, 2, 4, 6];
