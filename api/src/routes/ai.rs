@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use entity::aggregate::{Aggregate, COMPLETE_SHARE, Difference, VERIFIED_SHARE};
+use entity::aggregate::VERIFIED_SHARE;
 use entity::job::query::{self, Children, Seen};
 use entity::job::{JobState, Model as Job};
 use entity::post::analysis as posts;
-use entity::{Time, post, profile, worker};
+use entity::{Time, worker};
 use jobs::Kind;
 use jobs::kinds::profile_analysis::ProfileAnalysis;
 use poem::Request;
@@ -17,6 +17,7 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::ai_verification::{AiDifference, AiVerification, Counts, compare, counts};
 use super::ai_worker::AiWorker;
 use super::profile_body::{Sight, refresh_link};
 use super::profiles::{handle, not_fetched};
@@ -70,42 +71,6 @@ struct OpenAnalysis {
     progress: ProgressView,
     /// Where it can be followed; null when it is not the caller's.
     link: Option<String>,
-}
-
-/// Whether what is stored of a creator's analysis is what the posts say.
-#[derive(Debug, Object)]
-struct AiVerification {
-    username: String,
-    profile_id: Uuid,
-    /// Enough posts are analysed, and the aggregate is what they say.
-    verified: bool,
-    posts_total: i64,
-    posts_analyzed: i64,
-    /// Share of the stored posts with an analysis, 0–1; null without posts.
-    completeness: Option<f64>,
-    /// The share that is enough.
-    required: f64,
-    /// Whether it is reached.
-    enough_posts: bool,
-    /// Whether the stored aggregate is what follows from the posts.
-    aggregate_matches: bool,
-    /// Where it is not.
-    differences: Vec<AiDifference>,
-    /// A job is at it: the aggregate is written with its last posts.
-    in_progress: bool,
-    /// What is wrong, as sentences.
-    problems: Vec<String>,
-}
-
-/// A column that is not what the posts say.
-#[derive(Debug, Object)]
-struct AiDifference {
-    /// The column.
-    field: String,
-    /// What is stored; null without access to the creator.
-    stored: Option<Value>,
-    /// What follows from the posts; null without access to the creator.
-    expected: Option<Value>,
 }
 
 /// How the analysis is doing, for everybody.
@@ -336,53 +301,6 @@ pub(super) fn no_access(username: &str) -> Problem {
     let detail = format!("this needs access to {username}; fetch the profile to get it");
     Problem::new(poem::http::StatusCode::FORBIDDEN, "no_access", detail)
         .with("refresh", refresh_link(username))
-}
-
-/// Stored posts of a profile.
-#[derive(Clone, Copy)]
-struct Counts {
-    total: i64,
-    analyzed: i64,
-}
-
-impl Counts {
-    fn share(self) -> Option<f64> {
-        (self.total > 0).then(|| self.analyzed as f64 / self.total as f64)
-    }
-
-    fn is_complete(self) -> bool {
-        self.share().is_some_and(|share| share >= COMPLETE_SHARE)
-    }
-}
-
-async fn counts(state: &AppState, profile: Uuid) -> Result<Counts, Problem> {
-    let figures = post::figures(state.db().read(), profile).await?;
-    Ok(Counts { total: figures.posts, analyzed: figures.analyzed })
-}
-
-/// What the posts say against what is stored. Read until nobody has written in between: posts and
-/// profile change together.
-async fn compare(
-    state: &AppState,
-    profile: &profile::Model,
-) -> Result<(profile::Model, Counts, Vec<Difference>), Problem> {
-    let db = state.db().read();
-    let mut profile = profile.clone();
-    for _ in 0..5 {
-        let facts = posts::facts(db, profile.id).await?;
-        let total = post::count(db, profile.id).await?;
-        let now = profile::by_id(db, profile.id).await?.ok_or_else(Problem::internal)?;
-        let unchanged = now.updated_at == profile.updated_at;
-        profile = now;
-        if unchanged {
-            let derived = Aggregate::of(&facts, total as usize);
-            let differences = derived.differences(&Aggregate::stored(&profile));
-            let counts = Counts { total: total as i64, analyzed: facts.len() as i64 };
-            return Ok((profile, counts, differences));
-        }
-    }
-    let detail = "the profile is being written to; try again shortly";
-    Err(Problem::conflict("profile_busy", detail).header("Retry-After", "2"))
 }
 
 /// The job that is at a profile's posts: one that runs before one that waits.

@@ -1,6 +1,7 @@
 //! One file per resource: its struct, its methods, its request and response types.
 
 pub mod ai;
+mod ai_verification;
 mod ai_worker;
 pub mod analytics;
 pub mod auth;

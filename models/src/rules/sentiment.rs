@@ -12,7 +12,7 @@ use super::table::{Found, Tables};
 use super::tags;
 use super::words::{Kind, Words};
 use crate::analysis::SentimentFound;
-use crate::label::{Method, Sentiment};
+use crate::label::Method;
 
 /// What `very` adds to a valence, and `slightly` takes. This and the next four are VADER's.
 const DEGREE: f64 = 0.293;
@@ -97,24 +97,7 @@ fn judge(sum: f64) -> SentimentFound {
     let tone = sum / sum.mul_add(sum, NORMAL).sqrt();
     let weights = [(STEEP * (-tone - EVEN)).exp(), 1.0, (STEEP * (tone - EVEN)).exp()];
     let total: f64 = weights.iter().sum();
-    let round = |p: f64| (p * 1000.0).round() / 1000.0;
-    let all: Vec<_> = Sentiment::ALL
-        .iter()
-        .zip(weights)
-        .map(|(label, weight)| (*label, round(weight / total)))
-        .collect();
-    let label = match tone {
-        tone if tone > EVEN => Sentiment::Positive,
-        tone if tone < -EVEN => Sentiment::Negative,
-        _ => Sentiment::Neutral,
-    };
-    let confidence = all.iter().find(|(one, _)| *one == label).map_or(0.0, |(_, p)| *p);
-    let score = match label {
-        Sentiment::Positive => confidence,
-        Sentiment::Neutral => 0.0,
-        Sentiment::Negative => -confidence,
-    };
-    SentimentFound { label, score, confidence, method: Method::Rules, all }
+    SentimentFound::of_shares(&weights.map(|weight| weight / total), Method::Rules)
 }
 
 /// A text while it is read, from left to right.

@@ -52,7 +52,12 @@ pub(super) async fn run(jobs: &Jobs, asked: &Upgrade) -> Result<String, Failure>
         return Ok(report.to_string());
     }
     let found = match profiles {
-        0 => return Ok(format!("every stored post is analysed by the {} tier", tier.as_str())),
+        0 => {
+            return Ok(format!(
+                "every stored post is analysed by the {} tier or a higher one",
+                tier.as_str()
+            ));
+        }
         1 => "1 profile has".to_owned(),
         many => format!("{many} profiles have"),
     };
