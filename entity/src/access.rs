@@ -55,3 +55,23 @@ pub async fn until<C: ConnectionTrait>(
     .await?;
     Ok(row.map(|row| row.expires_at))
 }
+
+/// Names of those of these profiles that the user may not see in full, in alphabetical order.
+/// Operators see all of them.
+pub async fn locked<C: ConnectionTrait>(
+    db: &C,
+    user: Uuid,
+    profiles: &[Uuid],
+) -> Result<Vec<String>, DbErr> {
+    let rows = sql::rows(
+        db,
+        "SELECT p.username FROM profiles p WHERE p.id IN {list} \
+         AND NOT EXISTS (SELECT 1 FROM user_profile_access a WHERE a.user_id = ? \
+           AND a.profile_id = p.id AND a.expires_at > {now}) \
+         AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = ? \
+           AND u.role IN ('admin', 'superadmin')) ORDER BY p.username",
+        args![sql::list(profiles), user, user],
+    )
+    .await?;
+    rows.iter().map(|row| row.try_get("", "username")).collect()
+}

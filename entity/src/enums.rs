@@ -186,3 +186,39 @@ words! {
         Full = "full",
     }
 }
+
+words! {
+    /// What a picture of ours shows.
+    ImageSource {
+        /// A creator.
+        ProfileAvatar = "profile_avatar",
+        /// One of their posts.
+        PostThumbnail = "post_thumbnail",
+    }
+}
+
+words! {
+    /// Where a picture stands.
+    AssetStatus {
+        /// To be stored.
+        Pending = "pending",
+        /// On the CDN.
+        Completed = "completed",
+        /// Not to be had; the error says why.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// What an export is written as.
+    ExportFormat {
+        /// Comma-separated values (RFC 4180).
+        Csv = "csv",
+        /// A workbook.
+        Xlsx = "xlsx",
+        /// One document.
+        Json = "json",
+        /// A document a line.
+        Ndjson = "ndjson",
+    }
+}

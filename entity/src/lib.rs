@@ -10,10 +10,12 @@
 pub mod access;
 pub mod aggregate;
 pub mod ai_answer;
+pub mod cdn_asset;
 pub mod clock;
 pub mod db;
 pub mod effect;
 pub mod enums;
+pub mod export;
 pub mod idempotency;
 pub mod job;
 pub mod job_event;
@@ -24,8 +26,10 @@ pub mod queue_control;
 pub mod related_profile;
 pub mod schedule;
 pub mod sql;
+pub mod stored_object;
 pub mod time;
 pub mod user;
+pub mod user_list;
 pub mod worker;
 
 pub use db::{Db, Tx};

@@ -140,6 +140,22 @@ pub async fn by_id<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>
     Entity::find_by_id(id).one(db).await
 }
 
+/// Which of these ids are stored.
+pub async fn known<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Uuid>, DbErr> {
+    let rows = sql::rows(db, "SELECT id FROM profiles WHERE id IN {list}", vec![sql::list(ids)]);
+    rows.await?.iter().map(|row| row.try_get("", "id")).collect()
+}
+
+/// Handles and ids of those of these handles that are stored.
+pub async fn ids_of<C: ConnectionTrait>(
+    db: &C,
+    usernames: &[String],
+) -> Result<Vec<(String, Uuid)>, DbErr> {
+    let text = "SELECT id, username FROM profiles WHERE username IN {list}";
+    let rows = sql::rows(db, text, vec![sql::list(usernames)]).await?;
+    rows.iter().map(|row| Ok((row.try_get("", "username")?, row.try_get("", "id")?))).collect()
+}
+
 /// Stores a fetched profile. The same Instagram id under another handle is the same creator
 /// renamed. A handle that now belongs to another Instagram id is taken from the old row, which
 /// keeps its posts under a name that cannot be typed. A partial answer fills in what it knows
@@ -335,4 +351,18 @@ pub async fn set_aggregate(tx: &Tx, id: Uuid, aggregate: &Aggregate) -> Result<(
     )
     .await?;
     Ok(())
+}
+
+/// Profiles some of whose pictures are not on the CDN, or were never noted, those fetched last
+/// first, at most `limit`.
+pub async fn without_pictures<C: ConnectionTrait>(db: &C, limit: u32) -> Result<Vec<Model>, DbErr> {
+    let text = format!(
+        "SELECT {} FROM profiles p WHERE NOT EXISTS (SELECT 1 FROM cdn_image_assets a \
+           WHERE a.profile_id = p.id) \
+         OR EXISTS (SELECT 1 FROM cdn_image_assets a WHERE a.profile_id = p.id \
+           AND (a.processing_status = 'pending' OR a.needs_update)) \
+         ORDER BY last_refreshed DESC LIMIT ?",
+        sql::columns::<Entity>()
+    );
+    sql::all(db, &text, args![i64::from(limit)]).await
 }

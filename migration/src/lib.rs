@@ -15,6 +15,7 @@ mod m20261122_000008_schedules;
 mod m20261122_000009_turns;
 mod m20261122_000010_paths;
 mod m20261122_000011_analysis;
+mod m20261127_000012_media;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000009_turns::Migration),
             Box::new(m20261122_000010_paths::Migration),
             Box::new(m20261122_000011_analysis::Migration),
+            Box::new(m20261127_000012_media::Migration),
         ]
     }
 }

@@ -151,6 +151,18 @@ async fn with_children<C: ConnectionTrait>(db: &C, jobs: Vec<Model>) -> Result<V
         .collect())
 }
 
+/// Whether a job of the kind is open whose key begins so.
+pub async fn is_open<C: ConnectionTrait>(db: &C, kind: &str, prefix: &str) -> Result<bool, DbErr> {
+    let found = sql::rows(
+        db,
+        "SELECT id FROM jobs WHERE kind = ? AND key LIKE ? \
+         AND state IN ('queued', 'running', 'retrying') LIMIT 1",
+        args![kind, format!("{prefix}%")],
+    )
+    .await?;
+    Ok(!found.is_empty())
+}
+
 /// The open jobs of a kind that hold one of these keys.
 pub async fn open_of<C: ConnectionTrait>(
     db: &C,
@@ -345,8 +357,8 @@ pub async fn mean_durations<C: ConnectionTrait>(
         .then(|| Means { run: mean(|span| span.started), whole: mean(|span| span.due) }))
 }
 
-/// Whether a live worker that takes new work knows the kind.
-pub async fn kind_has_worker<C: ConnectionTrait>(db: &C, kind: &str) -> Result<bool, DbErr> {
+/// How many live workers take jobs of the kind.
+pub async fn workers_of<C: ConnectionTrait>(db: &C, kind: &str) -> Result<i64, DbErr> {
     let count: Option<Count> = sql::one(
         db,
         "SELECT count(*) AS n FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
@@ -354,5 +366,10 @@ pub async fn kind_has_worker<C: ConnectionTrait>(db: &C, kind: &str) -> Result<b
         args![kind],
     )
     .await?;
-    Ok(count.is_some_and(|count| count.n > 0))
+    Ok(count.map_or(0, |count| count.n))
+}
+
+/// Whether a live worker takes jobs of the kind.
+pub async fn kind_has_worker<C: ConnectionTrait>(db: &C, kind: &str) -> Result<bool, DbErr> {
+    Ok(workers_of(db, kind).await? > 0)
 }

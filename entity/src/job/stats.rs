@@ -37,6 +37,16 @@ pub async fn waiting<C: ConnectionTrait>(db: &C) -> Result<Vec<Waiting>, DbErr> 
     .await
 }
 
+/// How many jobs of a queue wait.
+pub async fn waiting_in<C: ConnectionTrait>(
+    db: &C,
+    queue: crate::enums::Queue,
+) -> Result<i64, DbErr> {
+    let all = waiting(db).await?;
+    let found = all.iter().find(|waiting| waiting.queue == queue.as_str());
+    Ok(found.map_or(0, |waiting| waiting.queued + waiting.retrying))
+}
+
 /// Running jobs of a queue.
 #[derive(Clone, Debug, FromQueryResult)]
 pub struct Running {
