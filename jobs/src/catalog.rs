@@ -4,7 +4,16 @@
 use serde_json::Value;
 
 use crate::kinds::bulk_profiles::BulkProfiles;
+use crate::kinds::cdn_cleanup::CdnCleanup;
+use crate::kinds::cdn_drift::CdnDrift;
+use crate::kinds::cdn_freshness::CdnFreshness;
+use crate::kinds::cdn_retry::CdnRetry;
+use crate::kinds::cdn_stats::CdnStats;
+use crate::kinds::cdn_sync::CdnSync;
 use crate::kinds::consistency_scan::ConsistencyScan;
+use crate::kinds::expiry_sweep::ExpirySweep;
+use crate::kinds::export::Export;
+use crate::kinds::image_ingest::ImageIngest;
 use crate::kinds::noop::Noop;
 use crate::kinds::post_analysis::PostAnalysis;
 use crate::kinds::profile_analysis::ProfileAnalysis;
@@ -90,6 +99,15 @@ jobs! {
     Noop = "noop",
     Prune = "prune",
     ConsistencyScan = "consistency_scan",
+    ImageIngest = "image_ingest",
+    Export = "export",
+    CdnStats = "cdn_stats",
+    CdnCleanup = "cdn_cleanup",
+    CdnFreshness = "cdn_freshness",
+    CdnDrift = "cdn_drift",
+    CdnRetry = "cdn_retry",
+    CdnSync = "cdn_sync",
+    ExpirySweep = "expiry_sweep",
 }
 
 impl Kind {
@@ -134,6 +152,23 @@ mod tests {
             serde_json::to_value(Noop::default()).unwrap(),
             serde_json::to_value(Prune {}).unwrap(),
             serde_json::to_value(ConsistencyScan {}).unwrap(),
+            serde_json::to_value(ImageIngest::of(uuid::Uuid::nil(), vec![uuid::Uuid::max()]))
+                .unwrap(),
+            serde_json::to_value(Export {
+                profile_ids: vec![uuid::Uuid::nil()],
+                profiles: true,
+                posts: true,
+                format: entity::enums::ExportFormat::Csv,
+                byte_order_mark: false,
+            })
+            .unwrap(),
+            serde_json::to_value(CdnStats {}).unwrap(),
+            serde_json::to_value(CdnCleanup {}).unwrap(),
+            serde_json::to_value(CdnFreshness {}).unwrap(),
+            serde_json::to_value(CdnDrift {}).unwrap(),
+            serde_json::to_value(CdnRetry {}).unwrap(),
+            serde_json::to_value(CdnSync {}).unwrap(),
+            serde_json::to_value(ExpirySweep {}).unwrap(),
         ];
         insta::assert_json_snapshot!("payloads", payloads);
         for (kind, payload) in Kind::ALL.iter().zip(&payloads) {

@@ -31,6 +31,19 @@ pub struct Policy {
     pub price: Option<&'static str>,
 }
 
+/// The rules of the farm's own housekeeping; two goes are enough, for the next tick comes.
+pub const UPKEEP: Policy = Policy {
+    queue: Queue::Upkeep,
+    priority: Priority::Bulk,
+    max_attempts: 2,
+    backoff: Backoff { first: Duration::from_secs(5), max: Duration::from_secs(60) },
+    timeout: Duration::from_secs(15 * 60),
+    stages: &[],
+    end: End::Batched,
+    payload_version: 1,
+    price: None,
+};
+
 /// How a run's success reaches the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -2,7 +2,12 @@
 
 use entity::Time;
 use entity::job::enqueue::NewJob;
+use jobs::kinds::cdn_cleanup::CdnCleanup;
+use jobs::kinds::cdn_drift::CdnDrift;
+use jobs::kinds::cdn_freshness::CdnFreshness;
+use jobs::kinds::cdn_stats::CdnStats;
 use jobs::kinds::consistency_scan::ConsistencyScan;
+use jobs::kinds::expiry_sweep::ExpirySweep;
 use jobs::kinds::prune::Prune;
 use jobs::submit::new_job;
 use jobs::{Job, JobsError, Options};
@@ -26,6 +31,11 @@ pub struct Entry {
 pub const ENTRIES: &[Entry] = &[
     Entry { name: "prune", cron: "0 45 * * * *", job: plain::<Prune> },
     Entry { name: "consistency_scan", cron: "0 0 3 * * *", job: plain::<ConsistencyScan> },
+    Entry { name: "cdn_stats", cron: "0 5 * * * *", job: plain::<CdnStats> },
+    Entry { name: "cdn_cleanup", cron: "0 0 */6 * * *", job: plain::<CdnCleanup> },
+    Entry { name: "cdn_freshness", cron: "0 0 2 * * *", job: plain::<CdnFreshness> },
+    Entry { name: "cdn_drift", cron: "0 30 2 */2 * *", job: plain::<CdnDrift> },
+    Entry { name: "expiry_sweep", cron: "0 30 * * * *", job: plain::<ExpirySweep> },
 ];
 
 /// The names of all entries.

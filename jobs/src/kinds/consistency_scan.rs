@@ -1,14 +1,10 @@
 //! Find profiles whose analysis is not what it should be, and have it done: posts that are without
 //! one or have one of a lower tier than what answers now, and aggregates older than their posts.
 
-use std::time::Duration;
-
-use entity::enums::{Priority, Queue};
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::Backoff;
 use crate::catalog::Kind;
-use crate::policy::{End, Job, Policy};
+use crate::policy::{End, Job, Policy, UPKEEP};
 
 /// Profiles of one scan, at most; what is left is the next one's.
 pub const BUDGET: u64 = 500;
@@ -28,17 +24,7 @@ pub struct ConsistencyScanned {
 
 impl Job for ConsistencyScan {
     const KIND: Kind = Kind::ConsistencyScan;
-    const POLICY: Policy = Policy {
-        queue: Queue::Upkeep,
-        priority: Priority::Bulk,
-        max_attempts: 2,
-        backoff: Backoff { first: Duration::from_secs(5), max: Duration::from_secs(60) },
-        timeout: Duration::from_secs(15 * 60),
-        stages: &[],
-        end: End::Committed,
-        payload_version: 1,
-        price: None,
-    };
+    const POLICY: Policy = Policy { end: End::Committed, ..UPKEEP };
     type Output = ConsistencyScanned;
 
     fn key(&self) -> Option<String> {

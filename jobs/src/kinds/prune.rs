@@ -1,13 +1,9 @@
 //! Delete what has had its time: finished jobs, expired results and keys, workers long gone.
 
-use std::time::Duration;
-
-use entity::enums::{Priority, Queue};
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::Backoff;
 use crate::catalog::Kind;
-use crate::policy::{End, Job, Policy};
+use crate::policy::{Job, Policy, UPKEEP};
 
 /// One pass of retention over all tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,17 +18,7 @@ pub struct Pruned {
 
 impl Job for Prune {
     const KIND: Kind = Kind::Prune;
-    const POLICY: Policy = Policy {
-        queue: Queue::Upkeep,
-        priority: Priority::Bulk,
-        max_attempts: 2,
-        backoff: Backoff { first: Duration::from_secs(5), max: Duration::from_secs(60) },
-        timeout: Duration::from_secs(15 * 60),
-        stages: &[],
-        end: End::Batched,
-        payload_version: 1,
-        price: None,
-    };
+    const POLICY: Policy = UPKEEP;
     type Output = Pruned;
 
     fn key(&self) -> Option<String> {

@@ -12,6 +12,7 @@ use super::env::{Env, Secret};
 use crate::Jobs;
 use crate::memory::MemoryTickets;
 use crate::redis::{Redis, RedisTickets};
+use crate::storage::{Storage, StorageSettings};
 use crate::ticket::TicketQueue;
 
 /// How log lines look.
@@ -37,6 +38,8 @@ pub struct Settings {
     pub redis_url: Option<Secret>,
     /// `FARM_REDIS_PREFIX`.
     pub redis_prefix: String,
+    /// `STORAGE_URL`.
+    pub storage: StorageSettings,
     /// `SENTRY_DSN`.
     pub sentry_dsn: Option<Secret>,
     /// `RUST_LOG`.
@@ -63,6 +66,7 @@ impl Settings {
             max_connections: max_connections(env)?,
             redis_url: redis_url(env)?,
             redis_prefix: redis_prefix(env)?,
+            storage: StorageSettings::read(env)?,
             sentry_dsn: sentry_dsn(env)?,
             rust_log: env.text("RUST_LOG").map(str::to_owned),
             log_format: match env.text("LOG_FORMAT") {
@@ -151,6 +155,14 @@ impl Settings {
             return Ok(db);
         }
         Err(Failure::new("the database's tables are missing or old; run farm migrate up first"))
+    }
+
+    /// Where files lie.
+    ///
+    /// # Errors
+    /// When a folder cannot be made, or a bucket's settings cannot be used.
+    pub fn open_storage(&self) -> Result<Storage, Failure> {
+        self.storage.open(&self.data_dir)
     }
 
     /// The Redis of the cluster, when there is one.
