@@ -10,7 +10,9 @@ use tower::Service;
 
 use crate::engine::{Ended, JobContext, JobError, Run, Shared};
 use crate::handlers::{
-    bulk_profiles, consistency_scan, noop, post_analysis, profile_analysis, profile_fetch, prune,
+    bulk_profiles, cdn_cleanup, cdn_drift, cdn_freshness, cdn_retry, cdn_stats, cdn_sync,
+    consistency_scan, expiry_sweep, export, image_ingest, noop, post_analysis, profile_analysis,
+    profile_fetch, prune,
 };
 
 /// The innermost service of a queue.
@@ -54,5 +56,14 @@ async fn dispatch(context: &JobContext<'_>) -> Result<Ended, JobError> {
         AnyJob::Noop(job) => noop::run(job, context).await?.ended,
         AnyJob::Prune(job) => prune::run(job, context).await?.ended,
         AnyJob::ConsistencyScan(job) => consistency_scan::run(job, context).await?.ended,
+        AnyJob::ImageIngest(job) => image_ingest::run(job, context).await?.ended,
+        AnyJob::Export(job) => export::run(job, context).await?.ended,
+        AnyJob::CdnStats(job) => cdn_stats::run(job, context).await?.ended,
+        AnyJob::CdnCleanup(job) => cdn_cleanup::run(job, context).await?.ended,
+        AnyJob::CdnFreshness(job) => cdn_freshness::run(job, context).await?.ended,
+        AnyJob::CdnDrift(job) => cdn_drift::run(job, context).await?.ended,
+        AnyJob::CdnRetry(job) => cdn_retry::run(job, context).await?.ended,
+        AnyJob::CdnSync(job) => cdn_sync::run(job, context).await?.ended,
+        AnyJob::ExpirySweep(job) => expiry_sweep::run(job, context).await?.ended,
     })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use entity::db::Plans;
 use entity::enums::Queue;
+use jobs::Storage;
 use jobs::kinds::profile_fetch::FRESH_FOR;
 use jobs::process::{End, Env, Failure, Settings, drained, until_stopped};
 use tokio::sync::watch;
@@ -50,6 +51,17 @@ impl WorkerArgs {
     }
 }
 
+/// Puts the placeholders where a CDN finds them, beside whatever else begins. One that cannot be
+/// put is put by the next worker that starts.
+pub fn put_placeholders(storage: &Storage) {
+    let storage = storage.clone();
+    tokio::spawn(async move {
+        if let Err(error) = storage.put_placeholders().await {
+            tracing::warn!(%error, %storage, "the placeholders of pictures were not stored");
+        }
+    });
+}
+
 /// Runs the role until it is told to stop, or a job cannot be stopped.
 ///
 /// # Errors
@@ -68,7 +80,19 @@ pub async fn run(args: WorkerArgs, env: Env, settings: Settings) -> Result<End, 
     // Models cost memory: only where what waits for them is worked on.
     let serves = config.concurrency.contains_key(&Queue::Ai);
     let models = if serves { analyzers::engine(&worker, &settings.data_dir)? } else { None };
-    let deps = Deps { provider, fresh_for: FRESH_FOR, analyze: worker.ai.enabled, models };
+    let storage = settings.open_storage()?;
+    let slots = config.concurrency.get(&Queue::Media).copied().unwrap_or(0);
+    let media = if slots > 0 { worker.media(&storage, slots, None)? } else { None };
+    put_placeholders(&storage);
+    let deps = Deps {
+        provider,
+        fresh_for: FRESH_FOR,
+        analyze: worker.ai.enabled,
+        models,
+        storage,
+        thumbnails: worker.thumbnails,
+        media,
+    };
     let engine = Engine::start(jobs, deps, config).await?;
     println!("worker runs");
     let end = until_stopped(engine.stuck()).await?;

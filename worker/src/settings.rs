@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entity::enums::Queue;
+use jobs::Storage;
 use jobs::limit::RateLimit;
 use jobs::process::{Env, Failure, Secret};
 use jobs::redis::Redis;
@@ -17,6 +18,9 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::engine::EngineConfig;
+use crate::foreign::{Allowed, Foreign};
+use crate::media::Media;
+use crate::media::codecs::Codecs;
 use crate::provider::{Decodo, DecodoConfig, ProfileProvider};
 
 /// Vendor's address of the scraper API.
@@ -48,6 +52,11 @@ pub struct WorkerSettings {
     pub longest: Duration,
     /// `AI_*`.
     pub ai: AiSettings,
+    /// `ENABLE_THUMBNAILS`: the pictures of fetched profiles are brought to the CDN, and workers
+    /// serve the queue for it.
+    pub thumbnails: bool,
+    /// `FETCH_ALLOW_HOSTS`: where pictures may be fetched from although it is no public host.
+    pub allowed_hosts: Vec<Allowed>,
 }
 
 /// How captions are analysed.
@@ -92,6 +101,8 @@ impl WorkerSettings {
                 ),
                 models_file: env.text("AI_MODELS_FILE").map(PathBuf::from),
             },
+            thumbnails: env.parse("ENABLE_THUMBNAILS", "true or false")?.unwrap_or(true),
+            allowed_hosts: allowed_hosts(env)?,
         })
     }
 
@@ -105,6 +116,32 @@ impl WorkerSettings {
         let file = self.ai.models_file.as_deref();
         let what = file.map_or("models", |_| "AI_MODELS_FILE");
         Store::open(cache, file).map_err(Failure::during(what))
+    }
+
+    /// What the work on pictures needs, `slots` at once; `None` where they are not worked on: not
+    /// wanted, or without the program that decodes them, which is said.
+    ///
+    /// # Errors
+    /// When the client cannot be built.
+    pub fn media(
+        &self,
+        storage: &Storage,
+        slots: usize,
+        also: Option<Allowed>,
+    ) -> Result<Option<Media>, Failure> {
+        if !self.thumbnails {
+            return Ok(None);
+        }
+        let Some(program) = Codecs::beside_us() else {
+            tracing::warn!(
+                "no pictures are worked on: the program codec is not beside this one; make build \
+                 builds both"
+            );
+            return Ok(None);
+        };
+        let foreign = Foreign::new(self.allowed_hosts.iter().cloned().chain(also).collect())?;
+        let codecs = Arc::new(Codecs::new(program, slots));
+        Ok(Some(Media { foreign, codecs, storage: storage.clone() }))
     }
 
     /// How an engine runs under these settings.
@@ -170,6 +207,18 @@ pub fn parse_concurrency(text: &str) -> Result<BTreeMap<Queue, usize>, String> {
             let queue = queue.trim().parse().map_err(|words| format!("{queue:?} {words}"))?;
             let slots = slots.trim().parse().ok().filter(|n| (1..=1_024).contains(n));
             Ok((queue, slots.ok_or_else(rule)?))
+        })
+        .collect()
+}
+
+fn allowed_hosts(env: &Env) -> Result<Vec<Allowed>, Failure> {
+    let hosts = env.text("FETCH_ALLOW_HOSTS").unwrap_or_default().split(',').map(str::trim);
+    hosts
+        .filter(|host| !host.is_empty())
+        .map(|host| {
+            host.parse().map_err(|why| {
+                Failure::new(format!("FETCH_ALLOW_HOSTS must hold pairs like host:8100; {why}"))
+            })
         })
         .collect()
 }

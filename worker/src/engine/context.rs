@@ -88,6 +88,12 @@ impl<'a> JobContext<'a> {
         }
     }
 
+    /// Notes that the work is at a declared stage, with so many steps done of those it counted.
+    /// Written at most once a second.
+    pub fn note(&self, stage: &'static str, done: i32) {
+        self.shared.progress.note(self.fence(), Progress { stage, done });
+    }
+
     /// How many steps there are, seen as the work begins: for kinds that count their own. It stays
     /// as it was once some are done, so that what is shown never falls.
     ///
@@ -157,6 +163,8 @@ pub struct Commit<'a, T> {
     tx: Tx,
     fence: Fence,
     children: Vec<Enqueued>,
+    /// What it starts and does not wait for.
+    started: Vec<Enqueued>,
     output: PhantomData<T>,
 }
 
@@ -168,7 +176,7 @@ impl<T> std::fmt::Debug for Commit<'_, T> {
 
 impl<'a, T> Commit<'a, T> {
     fn new(shared: &'a Shared, tx: Tx, fence: Fence) -> Self {
-        Self { shared, tx, fence, children: vec![], output: PhantomData }
+        Self { shared, tx, fence, children: vec![], started: vec![], output: PhantomData }
     }
 
     /// Frees the slot and waits for the children, which are stored or joined.
@@ -205,6 +213,13 @@ impl<'a, T> Commit<'a, T> {
         &self.children
     }
 
+    /// Stores work that follows and is nobody's child, in the same transaction.
+    pub async fn start(&mut self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, JobError> {
+        let started = enqueue::enqueue_many(&self.tx, jobs).await?;
+        self.started.extend(started.iter().cloned());
+        Ok(started)
+    }
+
     /// Replaces the stored output, for outputs that are known only after the effects.
     pub async fn set_output(&self, output: &T) -> Result<(), JobError>
     where
@@ -224,6 +239,7 @@ impl<'a, T> Commit<'a, T> {
         }
         self.tx.commit().await?;
         self.shared.jobs.announce(&self.children).await;
+        self.shared.jobs.announce(&self.started).await;
         self.shared.jobs.changed(changed);
         Ok(Done { ended: Ended::Committed, output: PhantomData })
     }

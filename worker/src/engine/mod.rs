@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entity::enums::Queue;
-use jobs::Jobs;
+use jobs::{Jobs, Storage};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ pub use context::{Checkpoint, Commit, Done, JobContext};
 pub use error::JobError;
 pub use run::Run;
 
+use crate::media::Media;
 use crate::provider::ProfileProvider;
 
 /// What handlers work with.
@@ -43,6 +44,12 @@ pub struct Deps {
     pub analyze: bool,
     /// Who analyses captions; `None` where nobody does: then that queue is not served.
     pub models: Option<models::Engine>,
+    /// Where files lie.
+    pub storage: Storage,
+    /// Whether the pictures of fetched profiles are brought to the CDN.
+    pub thumbnails: bool,
+    /// Who works on pictures; `None` where nobody does: then that queue is not served.
+    pub media: Option<Media>,
 }
 
 impl std::fmt::Debug for Deps {
@@ -135,6 +142,9 @@ impl Engine {
     ) -> Result<Self, entity::DbErr> {
         if deps.models.is_none() {
             config.concurrency.remove(&Queue::Ai);
+        }
+        if deps.media.is_none() {
+            config.concurrency.remove(&Queue::Media);
         }
         let models = deps.models.clone();
         let (lease, life) = lease::LeaseThread::start(&jobs, &config, models).await?;

@@ -1,8 +1,8 @@
 //! Fetches a profile from the provider and stores it with its posts.
 //!
 //! Running it twice is safe: everything it stores is an upsert, and profile, posts, grants and
-//! the job's end are one transaction under the fence, and so is the analysis that follows, which
-//! is joined when it is open already. A second run that finds the first one's profile fresh asks
+//! the job's end are one transaction under the fence, and so are the analysis and the ingest of
+//! pictures that follow, which are joined when they are open already. A second run that finds the first one's profile fresh asks
 //! nobody.
 
 use entity::job::progress;
@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::engine::{Checkpoint, Done, JobContext, JobError};
 use crate::handlers::profile_rows;
+use crate::media::plan;
 use crate::provider::{
     CALLS_PER_JOB, CallBudget, CallOutcome, CallRecord, FetchOutcome, FetchReport, FetchedProfile,
 };
@@ -71,25 +72,32 @@ async fn keep(
     let checkpoint = ctx.checkpoint().await?;
     let users = job_watcher::users(checkpoint.tx(), ctx.job().id).await?;
     access::grant(checkpoint.tx(), &users, stored.id).await?;
-    end(checkpoint, &output, job, ctx).await
+    end(checkpoint, &output, &stored, job, ctx).await
 }
 
-/// Ends the job, after the analysis of posts that are without one.
+/// Ends the job, after the analysis of posts that are without one, and after its pictures are on
+/// the CDN.
 async fn end(
     checkpoint: Checkpoint<'_>,
     output: &ProfileFetched,
+    stored: &profile::Model,
     job: &ProfileFetch,
     ctx: &JobContext<'_>,
 ) -> Result<Done<ProfileFetched>, JobError> {
     let mut children = vec![];
-    if ctx.deps().analyze && job.include_posts {
-        let missing = analysis::missing(checkpoint.tx(), output.profile_id).await?;
+    let deps = ctx.deps();
+    // By then the profile is to be fetched again, and this job would be in the way.
+    let fresh_ms = deps.fresh_for.as_millis() as i64;
+    let deadline = Time(clock::now(checkpoint.tx()).await?.0 + fresh_ms);
+    let options = Options { deadline_at: Some(deadline), ..Options::under(ctx.job()) };
+    if deps.thumbnails {
+        let due = plan::due(checkpoint.tx(), stored).await?;
+        children.extend(plan::ingests(&due, false, &options)?);
+    }
+    if deps.analyze && job.include_posts {
+        let missing = analysis::missing(checkpoint.tx(), stored.id).await?;
         if missing > 0 {
-            // By then the profile is to be fetched again, and this job would be in the way.
-            let fresh_ms = ctx.deps().fresh_for.as_millis() as i64;
-            let deadline = Time(clock::now(checkpoint.tx()).await?.0 + fresh_ms);
-            let options = Options { deadline_at: Some(deadline), ..Options::under(ctx.job()) };
-            let mut child = new_job(&ProfileAnalysis::missing(output.profile_id), &options)?;
+            let mut child = new_job(&ProfileAnalysis::missing(stored.id), &options)?;
             child.progress_total = Some(missing as i32);
             children.push(child);
         }
@@ -197,5 +205,5 @@ async fn store(
     access::grant(tx, &users, stored.id).await?;
     output.profile_id = stored.id;
     tracing::debug!(calls = calls.len(), posts = posts.len(), "profile stored");
-    end(checkpoint, &output, job, ctx).await
+    end(checkpoint, &output, &stored, job, ctx).await
 }
