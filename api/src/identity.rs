@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use entity::Time;
 use entity::enums::AccountStatus;
 use entity::job::query::Viewer;
 use entity::time::wall_now;
 use entity::user;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use poem::Request;
+use poem::http::{HeaderMap, header};
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,17 @@ struct Claims {
     iss: String,
     aud: String,
     iat: i64,
+    exp: i64,
+}
+
+/// Audience of links to files.
+const DOWNLOADS: &str = "download";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct DownloadClaims {
+    sub: Uuid,
+    iss: String,
+    aud: String,
     exp: i64,
 }
 
@@ -96,6 +109,29 @@ impl Issuer {
             exp: now + ttl_s,
         };
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)?)
+    }
+
+    /// A link to a file, good until then.
+    pub fn sign_download(&self, export: Uuid, until: Time) -> Result<String, SignError> {
+        let claims = DownloadClaims {
+            sub: export,
+            iss: ISSUER.to_owned(),
+            aud: DOWNLOADS.to_owned(),
+            exp: until.0.div_euclid(1_000),
+        };
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)?)
+    }
+
+    /// The file of a good link.
+    pub fn check_download(&self, link: &str) -> Option<Uuid> {
+        if link.len() > MAX_TOKEN {
+            return None;
+        }
+        let mut validation = self.validation.clone();
+        // A token of a user opens no file, and a link signs nobody in.
+        validation.set_audience(&[DOWNLOADS]);
+        let claims = jsonwebtoken::decode::<DownloadClaims>(link, &self.checking, &validation);
+        claims.ok().map(|link| link.claims.sub)
     }
 
     /// The user id of a good token, and for how long it still is.
@@ -155,6 +191,13 @@ impl Caller {
     /// The one user id.
     pub fn id(&self) -> Uuid {
         self.0.user.id
+    }
+
+    /// Whoever shows a good token in the usual way; `None` leaves it to the scheme to say what is
+    /// wrong.
+    pub(crate) async fn plain(state: &AppState, headers: &HeaderMap) -> Option<Self> {
+        let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+        state.tokens.signed_in(state, token).await.ok().flatten().map(Self)
     }
 
     /// Whose jobs they see.
@@ -224,7 +267,6 @@ async fn sign_in(state: &AppState, token: &str) -> Result<Option<SignedIn>, Prob
 
 #[cfg(test)]
 mod tests {
-    use entity::Time;
     use entity::enums::{Role, Tier};
 
     use super::*;
@@ -259,5 +301,21 @@ mod tests {
         let mut parts: Vec<&str> = token.split('.').collect();
         parts[0] = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"; // {"alg":"none","typ":"JWT"}
         assert_eq!(issuer.check(&parts.join(".")), None, "the header does not choose");
+    }
+
+    #[test]
+    fn a_link_opens_its_file_and_nothing_else() {
+        let issuer = Issuer::new(b"a secret of at least thirty-two bytes");
+        let (export, soon) = (Uuid::now_v7(), Time(wall_now().0 + 60_000));
+        let link = issuer.sign_download(export, soon).unwrap();
+        assert_eq!(issuer.check_download(&link), Some(export));
+        assert_eq!(issuer.check(&link), None, "it signs nobody in");
+        assert_eq!(issuer.check_download(&issuer.sign(&user(), 60).unwrap()), None);
+        let over = issuer.sign_download(export, Time(wall_now().0 - 60_000)).unwrap();
+        assert_eq!(issuer.check_download(&over), None, "its time is over");
+        let mut bent = link.clone().into_bytes();
+        let at = bent.len() / 2;
+        bent[at] = if bent[at] == b'A' { b'B' } else { b'A' };
+        assert_eq!(issuer.check_download(&String::from_utf8(bent).unwrap()), None);
     }
 }

@@ -5,6 +5,7 @@
 
 mod body;
 mod document;
+pub mod files;
 pub mod front;
 pub mod idempotency;
 pub mod identity;
@@ -25,6 +26,7 @@ use poem::middleware::SetHeader;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route};
 use poem_openapi::OpenApiService;
 
+pub use files::Files;
 pub use identity::{Caller, Issuer, Operator};
 pub use problem::Problem;
 pub use state::{AppState, Cors};
@@ -38,6 +40,7 @@ type Service = OpenApiService<
         routes::analytics::Analytics,
         routes::ai::Ai,
         routes::post_analytics::PostAnalytics,
+        (routes::media::Media, routes::cdn::Cdn, routes::exports::Exports),
         routes::queues::Queues,
         routes::workers::Workers,
         routes::dead::Dead,
@@ -56,6 +59,7 @@ fn service() -> Service {
             routes::analytics::Analytics,
             routes::ai::Ai,
             routes::post_analytics::PostAnalytics,
+            (routes::media::Media, routes::cdn::Cdn, routes::exports::Exports),
             routes::queues::Queues,
             routes::workers::Workers,
             routes::dead::Dead,
@@ -84,8 +88,8 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
         service.swagger_ui().with(SetHeader::new().overriding("content-security-policy", policy));
     let cors = state.cors.clone();
     let pages = Route::new().nest("/docs", docs).at("/openapi.json", openapi_endpoint(document));
-    let service = service.into_endpoint().data(state);
-    front::front(Routes { pages, service }, cors, methods)
+    let service = service.into_endpoint().data(state.clone());
+    front::front(Routes { pages, service, state }, cors, methods)
 }
 
 /// The service itself, and the pages about it. Looking a path up in one table after the other
@@ -93,6 +97,7 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
 struct Routes<S> {
     pages: Route,
     service: S,
+    state: AppState,
 }
 
 impl<S: Endpoint<Output = Response>> Endpoint for Routes<S> {
@@ -103,7 +108,17 @@ impl<S: Endpoint<Output = Response>> Endpoint for Routes<S> {
         if path == "/openapi.json" || path.starts_with("/docs") {
             return self.pages.call(request).await;
         }
-        self.service.call(request).await
+        if path.starts_with("/cdn/") {
+            return files::cdn(&self.state, &request).await.map_err(Into::into);
+        }
+        if routes::exports::download_id(path).is_some() {
+            let file = routes::exports::download(&self.state, &request).await;
+            return file.map_err(Into::into);
+        }
+        match routes::profiles::plain(&self.state, &request).await {
+            Some(answer) => answer,
+            None => self.service.call(request).await,
+        }
     }
 }
 

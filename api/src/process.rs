@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::ApiSettings;
-use crate::{AppState, Cors, Issuer};
+use crate::{AppState, Cors, Files, Issuer};
 
 /// Database connections of this role: every request holds one for milliseconds.
 const CONNECTIONS: u32 = 10;
@@ -70,10 +70,12 @@ impl FrontDoor {
         let addr = addrs.iter().find_map(|addr| addr.as_socket_addr().copied());
         let issuer = Issuer::new(&api.issuer_secret(&settings.data_dir)?);
         let cors = Cors { origins: api.cors_origins.clone() };
-        let state = AppState::new(jobs, issuer, cors, FRESH_FOR);
+        let addr = addr.unwrap_or(api.http_addr);
+        let files = Files::new(settings.open_storage()?, &api.cdn_base(addr)?);
+        let state = AppState::new(jobs, issuer, cors, FRESH_FOR, files);
         let stop = state.stop.clone();
         let (server, gone) = spawn_part(serve(acceptor, crate::app(state), stop.clone()));
-        Ok(Self { addr: addr.unwrap_or(api.http_addr), gone, stop, server })
+        Ok(Self { addr, gone, stop, server })
     }
 
     /// Takes no more requests; streams end, and those who wait are answered.

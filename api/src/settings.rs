@@ -15,6 +15,8 @@ pub struct ApiSettings {
     pub jwt_secret: Option<Secret>,
     /// `CORS_ALLOWED_ORIGINS`.
     pub cors_origins: Vec<String>,
+    /// `CDN_PUBLIC_URL`: where the world finds thumbnails; unset = below `/cdn` of this process.
+    pub cdn_public_url: Option<Url>,
 }
 
 impl ApiSettings {
@@ -29,7 +31,24 @@ impl ApiSettings {
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000))),
             jwt_secret: jwt_secret(env)?,
             cors_origins: origins(env)?,
+            cdn_public_url: cdn_public_url(env)?,
         })
+    }
+
+    /// Where the world finds thumbnails, of a process that listens there.
+    ///
+    /// # Errors
+    /// When there is no such URL.
+    pub fn cdn_base(&self, listens: SocketAddr) -> Result<Url, Failure> {
+        if let Some(url) = &self.cdn_public_url {
+            return Ok(url.clone());
+        }
+        let mut at = listens;
+        if at.ip().is_unspecified() {
+            at.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let url = format!("http://{at}/cdn");
+        Url::parse(&url).map_err(Failure::during("the address of /cdn"))
     }
 
     /// The secret of the local issuer: as told, or kept in the data dir (made at first use).
@@ -78,6 +97,17 @@ fn jwt_secret(env: &Env) -> Result<Option<Secret>, Failure> {
         return Err(Failure::new("FARM_JWT_SECRET must be at least 32 bytes"));
     }
     Ok(secret)
+}
+
+fn cdn_public_url(env: &Env) -> Result<Option<Url>, Failure> {
+    let rule = "an address like https://cdn.example.com";
+    let url: Option<Url> = env.parse("CDN_PUBLIC_URL", rule)?;
+    match &url {
+        Some(url) if !matches!(url.scheme(), "http" | "https") || url.query().is_some() => {
+            Err(Failure::new(format!("CDN_PUBLIC_URL must be {rule}")))
+        }
+        _ => Ok(url),
+    }
 }
 
 fn origins(env: &Env) -> Result<Vec<String>, Failure> {

@@ -198,6 +198,7 @@ impl Shelf {
                 let analyzed = serde_json::from_value::<ProfileAnalyzed>(result).ok();
                 (vec![], analyzed.map(|a| (vec![a.profile_id], Some(a.username))))
             }
+            Ok(AnyJob::ImageIngest(ingest)) => (vec![], Some((vec![ingest.profile_id], None))),
             Ok(AnyJob::PostAnalysis(_)) => {
                 let analyzed = serde_json::from_value::<PostsAnalyzed>(result).ok();
                 (vec![], analyzed.map(|a| (a.profiles, None)))

@@ -10,6 +10,7 @@ use entity::{Db, DbErr, Time, clock};
 use jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 
+use crate::files::Files;
 use crate::identity::{Issuer, Tokens};
 use crate::live::Live;
 use crate::problem::Problem;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub cors: Cors,
     /// A stored profile older than this is stale.
     pub fresh_for: Duration,
+    /// Where files lie.
+    pub files: Files,
     /// Cancelled when the process stops: streams end, and nothing is waited for any more.
     pub stop: CancellationToken,
     /// What operators watch.
@@ -67,12 +70,13 @@ impl Deref for AppState {
 
 impl AppState {
     /// The state of one process.
-    pub fn new(jobs: Jobs, issuer: Issuer, cors: Cors, fresh_for: Duration) -> Self {
+    pub fn new(jobs: Jobs, issuer: Issuer, cors: Cors, fresh_for: Duration, files: Files) -> Self {
         Self(Arc::new(Shared {
             jobs,
             issuer,
             cors,
             fresh_for,
+            files,
             stop: CancellationToken::new(),
             live: Live::default(),
             tokens: Tokens::default(),

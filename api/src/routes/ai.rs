@@ -209,10 +209,7 @@ impl Ai {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<AiActivity>, Problem> {
-        let name = Kind::ProfileAnalysis.policy().queue.as_str();
-        let mut heads = queues::heads(&state).await?;
-        heads.retain(|head| head.name == name);
-        let queue = heads.pop().ok_or_else(Problem::internal)?;
+        let queue = queues::head(&state, Kind::ProfileAnalysis.policy().queue).await?;
         let db = state.db().read();
         let done = posts::tiers_within(db, WINDOW_MS).await?;
         let live = worker::live(db).await?;

@@ -5,12 +5,15 @@ mod ai_verification;
 mod ai_worker;
 pub mod analytics;
 pub mod auth;
+pub mod cdn;
 pub mod dead;
 pub mod events;
+pub mod exports;
 mod flat_job;
 mod follow;
 pub mod health;
 pub mod jobs;
+pub mod media;
 pub mod post_analytics;
 pub(crate) mod profile_body;
 mod profile_view;
@@ -32,6 +35,10 @@ pub(crate) enum Tag {
     Profiles,
     /// What captions say.
     Ai,
+    /// Pictures, on our CDN.
+    Media,
+    /// Files of creators and their posts.
+    Exports,
     /// Running the farm; for operators.
     Operators,
     /// Is it alive?

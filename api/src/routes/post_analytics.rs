@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::jobs::parse_cursor;
-use super::profile_body::post_view;
+use super::profile_body::post_ai;
 use super::profile_view::PostAi;
 use super::submit::{self, JobAnswer, Work, options};
 use crate::body::JsonBody;
@@ -179,8 +179,8 @@ impl PostAnalytics {
         let stored = post::by_id(db, reach.id).await?.ok_or_else(|| not_stored(&[code]))?;
         let creator = profile::by_id(db, reach.profile_id).await?.ok_or_else(Problem::internal)?;
         let details = posts::details(db, reach.id).await?;
-        let view = post_view(&stored);
-        let analyzed = view.ai_analysis.is_some();
+        let ai_analysis = post_ai(&stored);
+        let analyzed = ai_analysis.is_some();
         Ok(Json(StoredAnalysis {
             shortcode: stored.shortcode,
             post_id: stored.id,
@@ -188,7 +188,7 @@ impl PostAnalytics {
             analyzed,
             reason: (!analyzed).then(|| "the post has not been analysed yet".to_owned()),
             analyzed_at: stored.ai_analyzed_at.map(entity::Time::rfc3339),
-            ai_analysis: view.ai_analysis,
+            ai_analysis,
             details: details.filter(|_| analyzed),
         }))
     }

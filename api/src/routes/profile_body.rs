@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use entity::aggregate::COMPLETE_SHARE;
+use entity::cdn_asset::AVATAR;
 use entity::job::Model as Job;
 use entity::{Time, access, post, profile, related_profile};
 use jobs::Kind;
@@ -12,7 +13,10 @@ use poem::http::StatusCode;
 use poem_openapi::types::ToJSON;
 use serde_json::Value;
 
-use super::profile_view::{AiInsights, PostAi, PostView, ProfileLinks, ProfileView, RelatedView};
+use super::media::Pictures;
+use super::profile_view::{
+    AiInsights, AvatarUrls, PostAi, PostView, ProfileLinks, ProfileView, RelatedView,
+};
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -45,7 +49,8 @@ impl Sight {
         Self::at(state, caller, profile).await.map(Some)
     }
 
-    async fn at(
+    /// Looks a stored profile over.
+    pub(crate) async fn at(
         state: &AppState,
         caller: &Caller,
         profile: profile::Model,
@@ -102,6 +107,8 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
     let profile = &sight.profile;
     let handle = &profile.username;
     let full = sight.full();
+    let pictures = Pictures::of(state, profile.id).await?;
+    let avatar = pictures.thumb(state, AVATAR);
     let mut view = ProfileView {
         access: if full { "full" } else { "preview" }.to_owned(),
         id: profile.id,
@@ -126,8 +133,9 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
         last_post_date: None,
         category: None,
         categories: categories(profile),
-        profile_pic_url: None,
-        profile_pic_url_hd: None,
+        profile_pic_url: avatar.small.clone(),
+        profile_pic_url_hd: avatar.large.clone(),
+        cdn_urls: AvatarUrls { avatar_256: avatar.small, avatar_512: avatar.large },
         ai_insights: None,
         fraud_hints: None,
         posts: None,
@@ -145,7 +153,7 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
         },
     };
     if full {
-        fill(state, profile, &mut view).await?;
+        fill(state, profile, &pictures, &mut view).await?;
     }
     Ok(view)
 }
@@ -153,6 +161,7 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
 async fn fill(
     state: &AppState,
     profile: &profile::Model,
+    pictures: &Pictures,
     view: &mut ProfileView,
 ) -> Result<(), Problem> {
     let db = state.db().read();
@@ -176,7 +185,7 @@ async fn fill(
     view.category.clone_from(&profile.category);
     view.ai_insights = Some(insights(profile, &figures));
     view.fraud_hints.clone_from(&profile.fraud_hints);
-    view.posts = Some(posts.iter().map(post_view).collect());
+    view.posts = Some(posts.iter().map(|post| post_view(state, post, pictures)).collect());
     view.stored_posts = Some(figures.posts as u64);
     view.related_profiles = Some(
         related
@@ -213,7 +222,8 @@ fn insights(profile: &profile::Model, figures: &post::Figures) -> AiInsights {
 }
 
 /// How a post looks.
-pub(crate) fn post_view(post: &post::Model) -> PostView {
+pub(crate) fn post_view(state: &AppState, post: &post::Model, pictures: &Pictures) -> PostView {
+    let thumb = pictures.thumb(state, &post.shortcode);
     let strings = |json: &Value| serde_json::from_value(json.clone()).unwrap_or_default();
     PostView {
         id: post.id,
@@ -232,19 +242,25 @@ pub(crate) fn post_view(post: &post::Model) -> PostView {
         location_name: post.location_name.clone(),
         width: post.width,
         height: post.height,
-        display_url: None,
+        display_url: thumb.large.clone(),
+        cdn_urls: thumb,
         posted_at: post.posted_at.map(Time::rfc3339),
-        ai_analysis: post.ai_analyzed_at.map(|_| PostAi {
-            content_category: post.ai_content_category.clone(),
-            category_confidence: post.ai_category_confidence,
-            sentiment: post.ai_sentiment.clone(),
-            sentiment_score: post.ai_sentiment_score,
-            sentiment_confidence: post.ai_sentiment_confidence,
-            language_code: post.ai_language_code.clone(),
-            language_confidence: post.ai_language_confidence,
-            tier: post.ai_tier.clone(),
-        }),
+        ai_analysis: post_ai(post),
     }
+}
+
+/// What the analysis of a post says; `None` without one.
+pub(crate) fn post_ai(post: &post::Model) -> Option<PostAi> {
+    post.ai_analyzed_at.map(|_| PostAi {
+        content_category: post.ai_content_category.clone(),
+        category_confidence: post.ai_category_confidence,
+        sentiment: post.ai_sentiment.clone(),
+        sentiment_score: post.ai_sentiment_score,
+        sentiment_confidence: post.ai_sentiment_confidence,
+        language_code: post.ai_language_code.clone(),
+        language_confidence: post.ai_language_confidence,
+        tier: post.ai_tier.clone(),
+    })
 }
 
 /// POST there to fetch a handle.

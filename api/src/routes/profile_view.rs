@@ -41,6 +41,8 @@ pub struct ProfileView {
     pub profile_pic_url: Option<String>,
     /// 512 pixels, on our CDN.
     pub profile_pic_url_hd: Option<String>,
+    /// The same two.
+    pub cdn_urls: AvatarUrls,
     pub ai_insights: Option<AiInsights>,
     /// What its counts look like to somebody who expects fraud: a score, its reasons, and the
     /// counts. Arithmetic, no finding.
@@ -60,6 +62,24 @@ pub struct ProfileView {
     /// Until when the caller has access, RFC 3339.
     pub access_until: Option<String>,
     pub links: ProfileLinks,
+}
+
+/// A creator's picture on our CDN; null until it is there.
+#[derive(Clone, Debug, Default, Object)]
+pub struct AvatarUrls {
+    pub avatar_256: Option<String>,
+    pub avatar_512: Option<String>,
+}
+
+/// A thumbnail in both sizes; null until it is on the CDN.
+#[derive(Clone, Debug, Default, Object)]
+pub struct Thumb {
+    /// 256 pixels a side, or as many as the source has.
+    #[oai(rename = "256")]
+    pub small: Option<String>,
+    /// 512 pixels a side, or as many as the source has.
+    #[oai(rename = "512")]
+    pub large: Option<String>,
 }
 
 /// What the analysis of its posts says.
@@ -124,8 +144,10 @@ pub struct PostView {
     pub location_name: Option<String>,
     pub width: Option<i64>,
     pub height: Option<i64>,
-    /// On our CDN.
+    /// 512 pixels, on our CDN.
     pub display_url: Option<String>,
+    /// Its picture on our CDN.
+    pub cdn_urls: Thumb,
     pub posted_at: Option<String>,
     pub ai_analysis: Option<PostAi>,
 }

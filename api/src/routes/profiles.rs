@@ -4,8 +4,9 @@ use entity::post::{self, Cursor};
 use futures_util::stream;
 use jobs::Handle;
 use jobs::kinds::profile_fetch::{FetchSource, ProfileFetch};
+use poem::http::{HeaderValue, Method, header};
 use poem::web::Data;
-use poem::{Body, Request};
+use poem::{Body, IntoResponse, Request, Response};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::{Binary, Json};
 use poem_openapi::types::ToJSON;
@@ -13,6 +14,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
 use uuid::Uuid;
 
 use super::follow::until_done;
+use super::media::Pictures;
 use super::profile_body::{Sight, job_problem, post_view, refresh_link, view};
 use super::profile_view::{PostView, ProfileView};
 use super::submit::{self, JobAnswer, RETRY_AFTER_S, Work, location, options};
@@ -22,6 +24,7 @@ use crate::problem::Problem;
 use crate::query as rules;
 use crate::rendered::Rendered;
 use crate::routes::Tag;
+use crate::shelf::Found;
 use crate::state::AppState;
 use crate::view::{self as job_view, JobView};
 use crate::{idempotency, routes::profile_body};
@@ -145,15 +148,7 @@ impl Profiles {
         if fetch.0 == Some(true) && !found.as_ref().is_some_and(|found| fresh(&found.sight)) {
             return fetch_and_wait(&state, &caller, request, name, wait, tags).await;
         }
-        let found = found.ok_or_else(|| not_fetched(&name))?;
-        let etag = found.sight.etag();
-        if rules::none_match(tags, &etag) {
-            return Ok(ProfileRead::NotModified(etag));
-        }
-        let (shared, own) = found.page.body(&found.sight);
-        let body = Rendered::text(shared, own);
-        let source = if found.remembered { "cache" } else { "database" };
-        Ok(ProfileRead::Profile(body, etag, PRIVATE.to_owned(), source.to_owned()))
+        stored(found, &name, tags)
     }
 
     /// Posts of a creator
@@ -231,6 +226,41 @@ impl Profiles {
         let work = Work::new(&job, &options(&caller, request))?;
         submit::post(&state, &caller, work, key, wait).await
     }
+}
+
+/// The answer to a plain `GET /api/profile/{username}`, without a query or a wish to wait: what is
+/// asked for most. The service above would say the same, with as much work again for finding the
+/// method and taking the request apart.
+///
+/// `None` when the service must say what is wrong with the request.
+pub(crate) async fn plain(state: &AppState, request: &Request) -> Option<poem::Result<Response>> {
+    let name = request.uri().path().strip_prefix("/api/profile/")?;
+    let name: Handle = name.parse().ok()?;
+    let headers = request.headers();
+    let asks = request.method() == Method::GET && request.uri().query().is_none();
+    if !asks || headers.contains_key("prefer") {
+        return None;
+    }
+    let caller = Caller::plain(state, headers).await?;
+    let tags = headers.get(header::IF_NONE_MATCH).map(HeaderValue::to_str).transpose().ok()?;
+    let answer = async {
+        let found = state.shelf.find(state, &caller, &name).await?;
+        stored(found, &name, tags)
+    };
+    Some(answer.await.map(IntoResponse::into_response).map_err(Into::into))
+}
+
+/// What is stored, unless the caller has it.
+fn stored(found: Option<Found>, name: &Handle, tags: Option<&str>) -> Result<ProfileRead, Problem> {
+    let found = found.ok_or_else(|| not_fetched(name))?;
+    let etag = found.sight.etag();
+    if rules::none_match(tags, &etag) {
+        return Ok(ProfileRead::NotModified(etag));
+    }
+    let (shared, own) = found.page.body(&found.sight);
+    let body = Rendered::text(shared, own);
+    let source = if found.remembered { "cache" } else { "database" };
+    Ok(ProfileRead::Profile(body, etag, PRIVATE.to_owned(), source.to_owned()))
 }
 
 pub(super) fn handle(text: &str) -> Result<Handle, Problem> {
@@ -318,7 +348,9 @@ async fn page(
         format!("{}.{}", cursor.taken_at, cursor.id.simple())
     });
     let total = post::count(db, profile).await?;
-    Ok(PostPage { items: posts.iter().map(post_view).collect(), next, total })
+    let pictures = Pictures::of(state, profile).await?;
+    let items = posts.iter().map(|post| post_view(state, post, &pictures)).collect();
+    Ok(PostPage { items, next, total })
 }
 
 fn cursor_of(post: &post::Model) -> Cursor {
@@ -344,9 +376,10 @@ fn lines(state: AppState, profile: Uuid) -> Body {
             let next = (posts.len() as u64 == rules::MAX_PAGE)
                 .then(|| posts.last().map(|last| Some(cursor_of(last))))
                 .flatten();
+            let pictures = Pictures::of(&state, profile).await.map_err(std::io::Error::other)?;
             let mut chunk = String::new();
             for post in &posts {
-                chunk.push_str(&post_view(post).to_json_string());
+                chunk.push_str(&post_view(&state, post, &pictures).to_json_string());
                 chunk.push('\n');
             }
             Ok::<_, std::io::Error>(Some((chunk, next)))

@@ -183,6 +183,12 @@ pub async fn one(state: &AppState, queue: Queue) -> Result<QueueView, DbErr> {
     Ok(QueueView { measured: measures(state, &head.name).await?, head })
 }
 
+/// A queue as it stands.
+pub async fn head(state: &AppState, queue: Queue) -> Result<QueueHead, Problem> {
+    let head = heads(state).await?.into_iter().find(|head| head.name == queue.as_str());
+    head.ok_or_else(Problem::internal)
+}
+
 /// The queues as they stand; those that only rows of another version know come last.
 pub async fn heads(state: &AppState) -> Result<Vec<QueueHead>, DbErr> {
     let db = state.db().read();
