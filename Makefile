@@ -9,7 +9,7 @@ CARGO_DENY_VERSION := 0.20.2
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the build needs and is not here: C and C++ compilers, libtorch
+setup: ## Install what the build needs and is not here: compilers, cmake, nasm, libtorch
 	@scripts/setup
 
 # Without the models, which no failure to fetch them may keep from starting, rules analyse captions.
@@ -22,8 +22,8 @@ cluster: build ## Build and start a cluster on this machine; ARGS="--workers 4" 
 	@scripts/setup servers
 	@exec $(TARGET)/release/farm cluster $(ARGS)
 
-build: setup ## Build the release binary
-	cargo build --release --locked --package farm
+build: setup ## Build the release binaries: farm, and codec, which decodes pictures for it
+	cargo build --release --locked --package farm --package codec
 
 models: build ## Fetch the models of all tiers, about 3.3 GB; `make up` fetches the lite ones
 	$(TARGET)/release/farm models pull lite
@@ -34,6 +34,8 @@ bench: build ## Measure this machine, beside the peers; ARGS="--rounds 5" goes t
 	$(TARGET)/release/farm bench queue --peers $(ARGS)
 	$(TARGET)/release/farm bench api --peers $(ARGS)
 	$(TARGET)/release/farm bench ai --peers $(ARGS)
+	$(TARGET)/release/farm bench media --peers $(ARGS)
+	$(TARGET)/release/farm bench export $(ARGS)
 
 test: ## Run every test, the stories also as a cluster, by cargo-nextest when it is here
 	@scripts/setup servers

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use api::process::FrontDoor;
 use entity::Db;
 use entity::db::Plans;
-use jobs::Jobs;
+use entity::enums::Queue;
 use jobs::process::{Failure, Settings as Common, spawn_part};
+use jobs::{Jobs, Storage};
 use migration::{Migrator, MigratorTrait};
 use scheduler::{Scheduler, UpkeepConfig};
 use tokio::sync::watch;
@@ -37,6 +38,10 @@ pub struct Machine {
     pub http: SocketAddr,
     /// The provider, when it is ours.
     pub demo: Option<DemoProvider>,
+    /// Where files lie.
+    pub storage: Storage,
+    /// Whether pictures are brought to the CDN.
+    pub pictures: bool,
     engines: Vec<Engine>,
     stop: CancellationToken,
     front: FrontDoor,
@@ -97,7 +102,22 @@ impl Machine {
         let provider = settings.worker.provider(base, redis.clone(), seen)?;
         let ai = &settings.worker.ai;
         let models = worker::analyzers::engine(&settings.worker, &settings.common.data_dir)?;
-        let deps = Deps { provider, fresh_for: FRESH_FOR, analyze: ai.enabled, models };
+        let storage = settings.common.open_storage()?;
+        let slots = settings.worker.engine().concurrency.get(&Queue::Media).copied();
+        let ours = demo.as_ref().map(|demo| demo.addr().to_string().parse()).transpose();
+        let ours = ours.map_err(Failure::new)?;
+        let media = settings.worker.media(&storage, slots.unwrap_or(1) * workers.max(1), ours)?;
+        worker::process::put_placeholders(&storage);
+        let deps = Deps {
+            provider,
+            fresh_for: FRESH_FOR,
+            analyze: ai.enabled,
+            models,
+            storage: storage.clone(),
+            // Nobody else would.
+            thumbnails: media.is_some(),
+            media,
+        };
         let jobs = Common::jobs(db, redis.as_ref());
         let front = FrontDoor::open(&settings.common, &settings.api, jobs.clone()).await?;
 
@@ -111,7 +131,8 @@ impl Machine {
         let scheduler = Scheduler::new(jobs.clone(), UpkeepConfig::default())
             .map_err(Failure::during("the schedule"))?;
         let (scheduler, gone) = spawn_part(scheduler.run_until(stop.clone()));
-        Ok(Self { jobs, http: front.addr, demo, engines, stop, front, scheduler, gone })
+        let (http, pictures) = (front.addr, deps.media.is_some());
+        Ok(Self { jobs, http, demo, storage, pictures, engines, stop, front, scheduler, gone })
     }
 
     /// Resolves when a run could not be ended, or a part is gone: the process must be replaced.

@@ -4,8 +4,10 @@
 
 pub(crate) mod ai;
 mod api;
+mod export;
 mod figure;
 mod host;
+mod media;
 mod peers;
 mod queue;
 mod stack;
@@ -25,6 +27,10 @@ pub(crate) enum Bench {
     Api(api::Options),
     /// Caption analysis: captions per second of each model and tier, memory.
     Ai(ai::Options),
+    /// Pictures: what one costs, how true its thumbnails are, whole jobs a second.
+    Media(media::Options),
+    /// Exports: rows a second into each format, memory.
+    Export(export::Options),
     /// One side of it, in a process of its own.
     #[command(hide = true)]
     AiSide(ai::side::Options),
@@ -53,6 +59,8 @@ pub(crate) async fn run(settings: &Settings, bench: &Bench) -> Result<(), Failur
         Bench::Queue(options) => (queue::run(settings, options).await?, options.common.json),
         Bench::Api(options) => (api::run(settings, options).await?, options.common.json),
         Bench::Ai(options) => (ai::run(options).await?, options.common.json),
+        Bench::Media(options) => (media::run(settings, options).await?, options.common.json),
+        Bench::Export(options) => (export::run(settings, options).await?, options.common.json),
         Bench::AiSide(options) => return ai::side::run(options).await,
         Bench::Hello(options) => return api::hello::run(options).await,
     };

@@ -295,6 +295,8 @@ fn recipes(
     if settings.worker.decodo.is_none() {
         let port = free_port()?;
         env.push(("DECODO_BASE_URL", format!("http://127.0.0.1:{port}")));
+        // Its pictures come from there, too.
+        env.push(("FETCH_ALLOW_HOSTS", format!("127.0.0.1:{port}")));
         roles.push((PROVIDER.to_owned(), format!("--port {port} --latency-ms {demo_latency_ms}")));
     }
     roles.push(("api".to_owned(), String::new()));

@@ -20,7 +20,7 @@ pub(crate) mod top;
 pub(crate) mod up;
 
 use ::jobs::process::{Failure, Settings as Common};
-use api::{AppState, Issuer};
+use api::{AppState, Files, Issuer};
 
 use crate::config::Settings;
 use crate::machine::{self, FRESH_FOR};
@@ -35,5 +35,7 @@ async fn open(settings: &Settings) -> Result<AppState, Failure> {
     let jobs = Common::jobs(db, settings.common.redis()?.as_ref());
     // Nothing is signed or checked here.
     let issuer = Issuer::new(b"unused by the command line");
-    Ok(AppState::new(jobs, issuer, api::Cors::default(), FRESH_FOR))
+    let base = settings.api.cdn_base(settings.api.http_addr)?;
+    let files = Files::new(settings.common.open_storage()?, &base);
+    Ok(AppState::new(jobs, issuer, api::Cors::default(), FRESH_FOR, files))
 }

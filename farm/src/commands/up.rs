@@ -37,6 +37,7 @@ fn greet(settings: &Settings, machine: &Machine, models: &Store) {
         lines.push(format!("  provider  demo, {}", demo.base_url()));
     }
     lines.push(format!("  analysis  {}", analysis(&settings.worker, models.available(), BEST)));
+    lines.push(format!("  pictures  {}", pictures(settings, machine, &at)));
     if settings.common.is_demo() {
         let users: Vec<&str> = DEMO_USERS.iter().map(|(email, ..)| *email).collect();
         lines.push(format!("  sign in   {} (password {DEMO_PASSWORD})", users.join(", ")));
@@ -60,6 +61,17 @@ fn link(cache: &Path, at: &Path) {
     if cache != at && at.symlink_metadata().is_err() {
         let _ = std::path::absolute(cache).and_then(|cache| symlink(cache, at));
     }
+}
+
+/// Where pictures are to be seen, or why they are not.
+fn pictures(settings: &Settings, machine: &Machine, at: &str) -> String {
+    if machine.pictures {
+        return format!("{at}/cdn, from {}", machine.storage);
+    }
+    if settings.worker.thumbnails {
+        return "off: the program codec is not beside farm; make build".to_owned();
+    }
+    "off (ENABLE_THUMBNAILS)".to_owned()
 }
 
 /// By what captions are analysed, and what would make it better.

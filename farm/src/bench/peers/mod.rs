@@ -1,5 +1,7 @@
 //! The peers: other ways to do the same, installed beside the farm and run on the same servers.
 
+pub(super) mod media;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -53,7 +53,7 @@ pub(super) async fn succeeded(db: &Db) -> Result<u64, Failure> {
 }
 
 /// Waits until no job is open.
-pub(super) async fn drained(db: &Db) -> Result<(), Failure> {
+pub(in crate::bench) async fn drained(db: &Db) -> Result<(), Failure> {
     // The first will do; counting would slow down what is measured.
     let more = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM jobs WHERE state IN \
          ('queued', 'retrying', 'running') LIMIT 1) AS more";

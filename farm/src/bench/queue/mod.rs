@@ -1,7 +1,7 @@
 //! `farm bench queue`: durable noop jobs end to end, and what becomes of them when there are many.
 
 mod backlog;
-mod flow;
+pub(super) mod flow;
 mod latency;
 mod throughput;
 

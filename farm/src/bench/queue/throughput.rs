@@ -127,7 +127,15 @@ async fn sqlite(
     let provider = settings.worker.provider(Some(nowhere), None, watch::channel(1).1)?;
     let mut config = settings.worker.engine();
     config.concurrency = [(Queue::Upkeep, usize::from(options.slots))].into();
-    let deps = Deps { provider, fresh_for: FRESH_FOR, analyze: false, models: None };
+    let deps = Deps {
+        provider,
+        fresh_for: FRESH_FOR,
+        analyze: false,
+        models: None,
+        storage: settings.common.open_storage()?,
+        thumbnails: false,
+        media: None,
+    };
     let engine = Engine::start(jobs.clone(), deps, config).await;
     let engine = engine.map_err(Failure::during("the embedded worker did not start"))?;
     let done = CancellationToken::new();
