@@ -99,6 +99,16 @@ impl Client {
         self.answer(request).await
     }
 
+    /// GET whose body is no text.
+    pub async fn bytes(&self, path: &str) -> (Answer, Vec<u8>) {
+        let response = self.open(path).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().into_vec().await.expect("a body");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        (Answer { status, headers, text, json }, bytes)
+    }
+
     /// GET whose answer is read while it comes: for streams.
     pub async fn open(&self, path: &str) -> Response {
         let request = Request::builder().uri(path.parse().expect("a path")).finish();

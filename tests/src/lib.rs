@@ -11,9 +11,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 #![allow(clippy::return_self_not_must_use)]
 
+pub mod bucket;
 mod client;
 pub mod cluster;
 pub mod oracle;
+pub mod pictures;
 pub mod pooler;
 pub mod program;
 mod recorded;

@@ -4,35 +4,75 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::SystemTime;
 
 /// The program `farm`, built from what this test was built from: when it is missing or older than
 /// the test itself, cargo is asked (and finds nothing to do, if nothing changed).
-#[allow(clippy::disallowed_methods)] // the build that runs the test, not a setting of the farm
 pub fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
-    let program = profile.join("farm");
-    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let (test, program) = (test(), beside("farm"));
     if changed(&program) < changed(&test) {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut build = Command::new(cargo);
-        // Together with this package, so that both agree on features and share what is built.
-        build.args(["build", "--locked", "--package", "farm", "--package", "tests"]);
-        build.arg("--target-dir");
-        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-        // What cargo says of this test would make build scripts that look at it (ring's) run again,
-        // and half the workspace be built anew, here and in the next build outside.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(name);
-            }
-        }
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "the farm cannot be built");
+        build(&program, "farm");
     }
     program
+}
+
+/// The program `codec`, no older than its sources.
+pub fn codec() -> PathBuf {
+    let program = beside("codec");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../worker/codec/src");
+    let mut folders = vec![sources];
+    let mut newest = None;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                newest = newest.max(changed(&path));
+            }
+        }
+    }
+    if changed(&program) < newest {
+        build(&program, "codec");
+    }
+    program
+}
+
+fn test() -> PathBuf {
+    std::env::current_exe().unwrap()
+}
+
+/// A program in the folder that this test was built below.
+fn beside(name: &str) -> PathBuf {
+    let test = test();
+    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+    profile.join(name)
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|meta| meta.modified()).ok()
+}
+
+#[allow(clippy::disallowed_methods)] // the build that runs the test, not a setting of the farm
+fn build(program: &Path, package: &str) {
+    let profile = program.parent().expect("target/<profile>");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut build = Command::new(cargo);
+    // Together with this package, so that both agree on features and share what is built.
+    build.args(["build", "--locked", "--package", package, "--package", "tests"]);
+    build.arg("--target-dir");
+    build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What cargo says of this test would make build scripts that look at it (ring's) run again,
+    // and half the workspace be built anew, here and in the next build outside.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(name);
+        }
+    }
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "{package} cannot be built");
 }
 
 /// A process of the farm; killed when dropped.
@@ -53,8 +93,8 @@ impl Process {
         command.args(args).stdout(Stdio::piped());
         // What it logs at `error` is worth reading when a test fails.
         command.env_remove("DATABASE_URL").env_remove("REDIS_URL").env("RUST_LOG", log_level());
-        // Whatever models the machine has are no part of a test.
-        command.env("AI_TIER", "rules");
+        // Whatever models the machine has are no part of a test, and pictures are of their own.
+        command.env("AI_TIER", "rules").env("ENABLE_THUMBNAILS", "false");
         command.envs(env.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the farm starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

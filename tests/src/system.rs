@@ -1,10 +1,11 @@
 //! A whole farm in one process.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{AppState, Issuer};
+use api::{AppState, Files, Issuer};
 use entity::enums::{Queue, Role, Tier};
 use entity::job::Model;
 use entity::job::end::Settled;
@@ -12,10 +13,10 @@ use entity::job::query;
 use entity::user::{self, NewUser};
 use entity::{Db, Time, clock, sql};
 use farm::demo::{DemoOptions, DemoProvider};
-use jobs::Jobs;
 use jobs::limit::RateLimit;
 use jobs::memory::MemoryTickets;
 use jobs::redis::{Redis, RedisTickets};
+use jobs::{Jobs, Storage};
 use migration::{Migrator, MigratorTrait};
 use poem::EndpointExt;
 use scheduler::{Upkeep, UpkeepConfig};
@@ -24,11 +25,17 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
+use worker::foreign::Foreign;
+use worker::media::Media;
+use worker::media::codecs::Codecs;
 use worker::provider::{Decodo, DecodoConfig, Pauses, ProfileProvider, Secret};
 use worker::{Deps, Engine, EngineConfig};
 
 use crate::client::Client;
 use crate::{eventually, on_cluster, servers};
+
+/// Where the world finds thumbnails.
+pub const CDN: &str = "https://cdn.example.test/cdn";
 
 /// Password of every user of a system.
 pub const PASSWORD: &str = "demo-password";
@@ -41,6 +48,9 @@ pub struct Builder {
     recorded: Option<PathBuf>,
     call_timeout: Duration,
     models: Option<models::Engine>,
+    pictures: bool,
+    allowed: Vec<SocketAddr>,
+    storage: Option<Storage>,
 }
 
 impl Default for Builder {
@@ -49,7 +59,14 @@ impl Default for Builder {
             workers: 1,
             upkeep: true,
             engine: EngineConfig {
-                concurrency: [(Queue::Fetch, 8), (Queue::Ai, 4), (Queue::Upkeep, 8)].into(),
+                concurrency: [
+                    (Queue::Fetch, 8),
+                    (Queue::Ai, 4),
+                    (Queue::Media, 4),
+                    (Queue::Export, 4),
+                    (Queue::Upkeep, 8),
+                ]
+                .into(),
                 grace: Duration::from_secs(5),
                 overrun: Duration::from_millis(300),
                 ..EngineConfig::default()
@@ -57,6 +74,9 @@ impl Default for Builder {
             recorded: None,
             call_timeout: Duration::from_secs(5),
             models: None,
+            pictures: false,
+            allowed: vec![],
+            storage: None,
         }
     }
 }
@@ -101,6 +121,27 @@ impl Builder {
     #[must_use]
     pub fn models(mut self, models: models::Engine) -> Self {
         self.models = Some(models);
+        self
+    }
+
+    /// Brings the pictures of what is fetched to the CDN.
+    #[must_use]
+    pub fn pictures(mut self) -> Self {
+        self.pictures = true;
+        self
+    }
+
+    /// Pictures may come from there, too.
+    #[must_use]
+    pub fn allow(mut self, host: SocketAddr) -> Self {
+        self.allowed.push(host);
+        self
+    }
+
+    /// Keeps files there.
+    #[must_use]
+    pub fn storage(mut self, storage: Storage) -> Self {
+        self.storage = Some(storage);
         self
     }
 
@@ -151,11 +192,18 @@ impl System {
         })
         .await
         .expect("the demo provider");
+        let storage = match &builder.storage {
+            Some(storage) => storage.clone(),
+            None => Storage::folder(&dir.path().join("objects")).expect("a folder"),
+        };
         let deps = Deps {
             provider: provider(&demo, builder.call_timeout),
             fresh_for: farm::machine::FRESH_FOR,
             analyze: builder.models.is_some(),
             models: builder.models.clone(),
+            thumbnails: builder.pictures,
+            media: builder.pictures.then(|| media(&demo, &builder.allowed, &storage)),
+            storage: storage.clone(),
         };
         let jobs = match &stack {
             Stack::Machine => Jobs::new(db, Arc::new(MemoryTickets::default())),
@@ -165,7 +213,9 @@ impl System {
         };
         let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
         let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
-        let state = AppState::new(jobs.clone(), issuer, cors, farm::machine::FRESH_FOR);
+        let files = Files::new(storage, &Url::parse(CDN).expect("a URL"));
+        let fresh_for = farm::machine::FRESH_FOR;
+        let state = AppState::new(jobs.clone(), issuer, cors, fresh_for, files);
         let stop = CancellationToken::new();
         let upkeep = Upkeep::new(
             apart(&stack, &jobs),
@@ -211,6 +261,11 @@ impl System {
     /// Stops the oldest worker as SIGTERM would.
     pub async fn stop_worker(&mut self) {
         self.engines.remove(0).shutdown().await;
+    }
+
+    /// Where its files lie.
+    pub fn files(&self) -> Files {
+        self.state.files.clone()
     }
 
     /// The database.
@@ -383,6 +438,17 @@ impl Drop for System {
     fn drop(&mut self) {
         self.stop.cancel();
         assert!(self.ended || std::thread::panicking(), "a story must call System::end");
+    }
+}
+
+/// Who works on pictures, which the demo provider shows.
+fn media(demo: &DemoProvider, allowed: &[SocketAddr], storage: &Storage) -> Media {
+    let hosts = std::iter::once(demo.addr()).chain(allowed.iter().copied());
+    let hosts = hosts.map(|host| host.to_string().parse().expect("an address"));
+    Media {
+        foreign: Foreign::new(hosts.collect()).expect("a client"),
+        codecs: Arc::new(Codecs::new(crate::program::codec(), 2)),
+        storage: storage.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod lanes;
 mod lifecycle;
 mod outcomes;
+mod pictures;
 mod progress;
 mod rescue;
 mod retention;

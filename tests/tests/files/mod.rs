@@ -23,7 +23,11 @@ pub fn members() -> BTreeMap<String, PathBuf> {
     let manifest = text("Cargo.toml");
     let line = manifest.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
     let names: Vec<String> = serde_json::from_str(line).unwrap();
-    names.into_iter().map(|name| (name.clone(), root().join(name))).collect()
+    let member = |path: String| {
+        let name = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name);
+        (name.to_owned(), root().join(&path))
+    };
+    names.into_iter().map(member).collect()
 }
 
 /// One stage, with what it inherits.

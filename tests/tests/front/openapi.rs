@@ -66,6 +66,8 @@ async fn every_documented_operation_is_there_and_none_lets_strangers_in() {
         let id = uuid::Uuid::now_v7().to_string();
         let real = path.replace("{username}", "somebody").replace("{id}", &id);
         let real = real.replace("{name}", "fetch").replace("{shortcode}", "Cx1");
+        let real = real.replace("{job_id}", &id).replace("{list_id}", &id);
+        let real = real.replace("{creator}", "somebody");
         assert!(!real.contains('{'), "a new parameter in {path}: name a value for it here");
         let body = (method == Method::POST).then(|| "{}".to_owned());
         let answer = system.api().send(method.clone(), &real, body).await;

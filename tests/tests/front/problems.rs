@@ -181,7 +181,8 @@ async fn a_farm_whose_tickets_do_not_get_through_is_not_ready_and_says_so() {
     let redis = Redis::new(&format!("redis://:hush@127.0.0.1:{port}"), "farm").unwrap();
     let jobs = Jobs::new(system.db().clone(), Arc::new(RedisTickets::new(redis)));
     let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
-    let state = AppState::new(jobs, issuer, api::Cors::default(), farm::machine::FRESH_FOR);
+    let (cors, fresh_for) = (api::Cors::default(), farm::machine::FRESH_FOR);
+    let state = AppState::new(jobs, issuer, cors, fresh_for, system.files());
     let front = TestClient::new(api::app(state));
     front.get("/livez").send().await.assert_status_is_ok();
     let asked = Instant::now();

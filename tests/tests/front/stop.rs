@@ -19,8 +19,10 @@ async fn who_waits_is_answered_and_streams_end_when_the_front_door_stops() {
         // The secret of every `System`.
         jwt_secret: Some(Secret::new("a secret for tests, thirty-two bytes")),
         cors_origins: vec![],
+        cdn_public_url: None,
     };
-    let settings = Settings::read(&Env::default()).unwrap();
+    let data = ("FARM_DATA_DIR".to_owned(), system.path("data").display().to_string());
+    let settings = Settings::read(&Env::of([data]).unwrap()).unwrap();
     let front = FrontDoor::open(&settings, &api, system.jobs.clone()).await.unwrap();
     let (dana, admin) = (token(&system, "dana", 600).await, token(&system, "admin", 600).await);
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
