@@ -84,7 +84,10 @@ pub fn path_of(url: &str) -> &str {
 }
 
 /// Codes of failures that another address of the same picture may mend.
-const OF_THE_ADDRESS: &str = "('source_expired', 'source_gone', 'source_unavailable')";
+const OF_THE_ADDRESS: &str =
+    "('source_expired', 'source_gone', 'source_refused', 'source_unavailable', 'source_too_slow')";
+/// Codes of failures that were not the picture's.
+const OURS: &str = "('no_decoder', 'storage_failed', 'storage_refused')";
 
 /// Notes the pictures of a profile as the provider shows them now. Another picture, or another
 /// address of one whose address failed, is to be stored; the same one is left alone.
@@ -107,7 +110,8 @@ pub async fn note(tx: &Tx, profile: Uuid, shown: &[Shown]) -> Result<(), DbErr> 
     let again = format!(
         "cdn_image_assets.processing_status = 'failed' AND ({other} \
          OR (cdn_image_assets.source_url <> excluded.source_url \
-           AND cdn_image_assets.processing_error_code IN {OF_THE_ADDRESS}))"
+           AND cdn_image_assets.processing_error_code IN {OF_THE_ADDRESS}) \
+         OR cdn_image_assets.processing_error_code IN {OURS})"
     );
     sql::execute(
         tx,

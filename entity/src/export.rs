@@ -109,7 +109,7 @@ pub async fn count_download<C: ConnectionTrait>(db: &C, job: Uuid) -> Result<(),
     Ok(())
 }
 
-/// Files whose time is over, or whose makers' accounts are gone, at most `limit`.
+/// Files whose time is over, at most `limit`.
 pub async fn due<C: ConnectionTrait>(db: &C, limit: u32) -> Result<Vec<Export>, DbErr> {
     let text = format!(
         "SELECT {COLUMNS} FROM exports WHERE removed_at IS NULL AND expires_at <= {{now}} \
@@ -126,6 +126,11 @@ pub async fn removed<C: ConnectionTrait>(db: &C, jobs: &[Uuid]) -> Result<u64, D
         vec![list(jobs)],
     )
     .await
+}
+
+/// Forgets files that were removed `age_ms` ago.
+pub async fn prune<C: ConnectionTrait>(db: &C, age_ms: i64) -> Result<u64, DbErr> {
+    sql::execute(db, "DELETE FROM exports WHERE removed_at < {now-?}", args![age_ms]).await
 }
 
 /// Which of these keys belong to a file that may be had.

@@ -81,18 +81,19 @@ pub async fn known<C: ConnectionTrait>(db: &C, keys: &[String]) -> Result<Vec<St
     rows.iter().map(|row| row.try_get("", "key")).collect()
 }
 
-/// Keys of thumbnails that no asset shows any more, at least `age_ms` old, at most `limit`.
-pub async fn unused_thumbnails<C: ConnectionTrait>(
+/// Keys of thumbnails that no picture shows any more and of files that no export is, at least
+/// `age_ms` old, at most `limit`.
+pub async fn unused<C: ConnectionTrait>(
     db: &C,
     age_ms: i64,
     limit: u32,
 ) -> Result<Vec<String>, DbErr> {
     let rows = sql::rows(
         db,
-        "SELECT key FROM stored_objects o WHERE key LIKE 'th/%' \
-         AND created_at < {now-?} \
+        "SELECT key FROM stored_objects o WHERE created_at < {now-?} \
          AND NOT EXISTS (SELECT 1 FROM cdn_image_assets a WHERE a.cdn_path_256 = o.key) \
          AND NOT EXISTS (SELECT 1 FROM cdn_image_assets a WHERE a.cdn_path_512 = o.key) \
+         AND NOT EXISTS (SELECT 1 FROM exports e WHERE e.object_key = o.key) \
          ORDER BY key LIMIT ?",
         args![age_ms, i64::from(limit)],
     )

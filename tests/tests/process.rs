@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use entity::aggregate::Aggregate;
-use entity::enums::Queue;
+use entity::enums::{ExportFormat, Queue};
 use entity::post::analysis;
 use entity::{Db, effect, schedule, sql};
+use jobs::kinds::export::Export;
 use jobs::kinds::noop::Noop;
 use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::memory::MemoryTickets;
@@ -287,5 +288,61 @@ async fn an_analysis_that_is_killed_goes_on_where_its_last_chunk_was_stored() {
     let facts = analysis::facts(db, profile.id).await.unwrap();
     let derived = Aggregate::of(&facts, 200);
     assert_eq!(derived.differences(&Aggregate::stored(&profile)), []);
+    assert!(farm.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_killed_is_made_once_and_no_part_of_it_is_seen() {
+    const POSTS: i64 = 40_000;
+    let (program, data) = (program(), TempDir::new().unwrap());
+    let mut farm = Farm::up(&program, data.path(), 1);
+    let beside = Beside::open(data.path()).await;
+    let db = beside.jobs.db();
+    for text in [
+        "INSERT INTO profiles (id, username, partial, data_quality_score, refresh_count, \
+         last_refreshed, created_at, updated_at, raw_data) \
+         SELECT randomblob(16), 'large', 0, 50, 1, ms, ms, ms, '{}' FROM farm_now"
+            .to_owned(),
+        "INSERT INTO user_profile_access (id, user_id, profile_id, granted_at, expires_at) \
+         SELECT randomblob(16), u.id, p.id, ms, ms + 86400000 FROM users u, profiles p, farm_now \
+         WHERE u.email = 'demo@example.test'"
+            .to_owned(),
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {POSTS}) \
+             INSERT INTO posts (id, profile_id, shortcode, caption, taken_at_timestamp, hashtags, \
+             mentions, post_images, post_thumbnails, created_at, updated_at, raw_data) \
+             SELECT randomblob(16), p.id, 'P' || i, 'Number ' || i, i, '[]', '[]', '[]', '[]', ms, \
+             ms, '{{}}' FROM n, profiles p, farm_now"
+        ),
+    ] {
+        use sea_orm::ConnectionTrait;
+        db.write().execute_unprepared(&text).await.unwrap();
+    }
+    let owner = entity::user::by_email(db.read(), "demo@example.test").await.unwrap().unwrap().id;
+    let large = entity::profile::by_username(db.read(), "large").await.unwrap().unwrap().id;
+    let export = Export {
+        profile_ids: vec![large],
+        profiles: true,
+        posts: true,
+        format: ExportFormat::Xlsx,
+        byte_order_mark: false,
+    };
+    let options = Options { user_id: Some(owner), ..Options::default() };
+    let id = beside.jobs.submit(&export, &options).await.unwrap().id;
+    for _ in 0..2 {
+        let begun = "jobs WHERE kind = 'export' AND state = 'running' AND progress_done > 0";
+        beside.until(begun, 1).await;
+        assert_eq!(beside.count("exports").await, 0, "nothing is known of it yet");
+        farm.kill();
+        farm = Farm::up(&program, data.path(), 1);
+    }
+    beside.until("jobs WHERE kind = 'export' AND state = 'succeeded'", 1).await;
+    assert_eq!(beside.count("exports").await, 1);
+    let file = entity::export::by_job(db.read(), id).await.unwrap().unwrap();
+    assert_eq!(file.rows_written, POSTS + 1);
+    let bytes = std::fs::read(data.path().join("objects").join(&file.object_key)).unwrap();
+    assert_eq!(jobs::storage::sha256_hex(&bytes), file.sha256, "whole");
+    let job = entity::job::query::by_id(db.read(), id).await.unwrap().unwrap();
+    assert_eq!((job.lost, job.run), (2, 3), "killed twice in the middle of it");
     assert!(farm.stop().success());
 }

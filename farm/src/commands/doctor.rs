@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use ::worker::media::codecs::Codecs;
 use entity::db::Plans;
 use entity::job::integrity;
 use entity::{Db, clock, queue_control, schedule, worker};
@@ -47,6 +48,7 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<(), Failure> 
     }
     redis(settings, &mut report).await;
     provider(settings, &mut report).await;
+    files(settings, &mut report).await;
     unprotected(settings, &mut report);
     out::print(&told(&report, json))?;
     let bad = report.lines.iter().filter(|(verdict, ..)| *verdict == Verdict::Bad).count();
@@ -212,6 +214,36 @@ async fn provider(settings: &Settings, report: &mut Report) {
         Ok(Ok(_)) => report.add(Verdict::Good, "provider", format!("{address} answers")),
         Ok(Err(error)) => report.add(Verdict::Bad, "provider", format!("{address}: {error}")),
         Err(_) => report.add(Verdict::Bad, "provider", format!("{address} does not answer")),
+    }
+}
+
+/// Whether files can be kept, and pictures decoded.
+async fn files(settings: &Settings, report: &mut Report) {
+    let common = &settings.common;
+    // A folder that is not there yet is made by whoever needs it.
+    let made = common.storage.is_shared() || common.data_dir.exists();
+    match common.open_storage() {
+        _ if !made => report.add(Verdict::Note, "storage", "not made yet; farm up makes it"),
+        Err(failure) => report.add(Verdict::Bad, "storage", failure.0),
+        Ok(storage) => match storage.put_placeholders().await {
+            Ok(()) => report.add(Verdict::Good, "storage", storage.to_string()),
+            Err(error) => report.add(Verdict::Bad, "storage", error.to_string()),
+        },
+    }
+    if !common.is_demo() && !common.storage.is_shared() {
+        let hint = "a folder of this machine: every api and worker must see the same one; \
+             STORAGE_URL=s3://… is seen by all";
+        report.add(Verdict::Note, "storage", hint);
+    }
+    match (settings.worker.thumbnails, Codecs::beside_us()) {
+        (false, _) => report.add(Verdict::Note, "pictures", "off (ENABLE_THUMBNAILS)"),
+        (true, Some(program)) => {
+            report.add(Verdict::Good, "pictures", program.display().to_string());
+        }
+        (true, None) => {
+            let hint = "the program codec is not beside this one; make build makes both";
+            report.add(Verdict::Bad, "pictures", hint);
+        }
     }
 }
 

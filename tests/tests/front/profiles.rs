@@ -126,3 +126,38 @@ async fn a_handle_may_be_written_as_people_write_it() {
     }
     system.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_question_gets_the_answer_of_one_with_a_query() {
+    let system = System::start().await;
+    let (dana, emil) = (system.as_user("dana").await, system.as_user("emil").await);
+    fetched(&system, &dana, "demo_travel").await;
+    let stranger = system.api();
+    let wrong = system.api().with("authorization", "Bearer nonsense");
+    for client in [&dana, &emil, &stranger, &wrong] {
+        for handle in ["demo_travel", "@Demo_Travel", "demo_unknown", "no%20name", "a--"] {
+            // The first one may be asked of the database.
+            client.get(&profile(handle)).await;
+            let plain = client.get(&profile(handle)).await;
+            let asked = client.get(&format!("{}?fetch=false", profile(handle))).await;
+            assert_eq!(plain.status, asked.status, "{handle}");
+            let shown = |answer: &tests::Answer| {
+                let mut json = answer.json.clone();
+                for own in ["request_id", "age_seconds"] {
+                    json.as_object_mut().unwrap().remove(own);
+                }
+                json
+            };
+            assert_eq!(shown(&plain), shown(&asked), "{handle}");
+            for name in
+                ["content-type", "etag", "cache-control", "x-data-source", "www-authenticate"]
+            {
+                assert_eq!(plain.header(name), asked.header(name), "{handle}: {name}");
+            }
+            if let Some(tag) = plain.header("etag") {
+                client.with("if-none-match", tag).get(&profile(handle)).await.expect(304);
+            }
+        }
+    }
+    system.end().await;
+}

@@ -20,8 +20,7 @@ pub(crate) async fn run(_: CdnCleanup, ctx: &JobContext<'_>) -> Result<Done<CdnC
     let storage = &ctx.deps().storage;
     let mut output = CdnCleaned::default();
     while (output.replaced as usize) < BUDGET && !ctx.cancel().is_cancelled() {
-        let unused =
-            stored_object::unused_thumbnails(ctx.db().read(), GRACE_MS, PAGE as u32).await?;
+        let unused = stored_object::unused(ctx.db().read(), GRACE_MS, PAGE as u32).await?;
         if unused.is_empty() {
             break;
         }

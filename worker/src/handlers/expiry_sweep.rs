@@ -8,6 +8,8 @@ use jobs::kinds::expiry_sweep::{ExpirySweep, Swept};
 
 use crate::engine::{Done, JobContext, JobError};
 
+/// What was removed is known as expired for so long, in milliseconds: 90 days.
+const FORGOTTEN_MS: i64 = 90 * 24 * 3_600_000;
 /// Files of one statement.
 const PAGE: u32 = 200;
 
@@ -27,5 +29,6 @@ pub(crate) async fn run(_: ExpirySweep, ctx: &JobContext<'_>) -> Result<Done<Swe
         stored_object::forget(ctx.db().write(), &keys).await?;
         output.exports += due.len() as u64;
     }
+    export::prune(ctx.db().write(), FORGOTTEN_MS).await?;
     ctx.commit(&output).await?.done().await
 }

@@ -18,8 +18,8 @@ use crate::foreign::{FetchError, Fetched, Known};
 /// Type of every thumbnail.
 const WEBP: &str = "image/webp";
 
-/// Words for what is wrong with a picture or its source, for good.
-const WORDS: [&str; 16] = [
+/// Words for why a picture is not on the CDN.
+const WORDS: [&str; 19] = [
     "address_refused",
     "corrupt_image",
     "decoder_crashed",
@@ -27,6 +27,7 @@ const WORDS: [&str; 16] = [
     "image_too_complex",
     "image_too_large",
     "image_too_slow",
+    "no_decoder",
     "not_an_image",
     "source_expired",
     "source_gone",
@@ -34,6 +35,8 @@ const WORDS: [&str; 16] = [
     "source_refused",
     "source_too_slow",
     "source_unavailable",
+    "storage_failed",
+    "storage_refused",
     "unsupported_format",
     "unwritable_thumbnail",
 ];
