@@ -1,5 +1,6 @@
 //! A whole farm in one process.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -256,6 +257,11 @@ impl System {
     pub fn set_models(&mut self, models: models::Engine) {
         self.deps.models = Some(models);
         self.deps.analyze = true;
+    }
+
+    /// Workers added from now on serve these queues.
+    pub fn set_queues(&mut self, queues: BTreeMap<Queue, usize>) {
+        self.engine_config.concurrency = queues;
     }
 
     /// Stops the oldest worker as SIGTERM would.

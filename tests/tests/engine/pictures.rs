@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use entity::cdn_asset::{self, Asset};
-use entity::enums::{AssetStatus, JobState};
+use entity::enums::{AssetStatus, JobState, Queue};
 use entity::job::Model;
 use entity::{args, clock, sql};
 use jobs::kinds::cdn_cleanup::CdnCleanup;
@@ -138,6 +138,26 @@ async fn profiles_that_were_stored_before_are_brought_to_the_cdn() {
     assert_eq!(synced["profiles"], 0, "{synced}");
     let stats = ran(&system, &CdnStats {}).await.result.unwrap();
     assert_eq!((&stats["assets"], &stats["completed"]), (&13.into(), &13.into()));
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_does_not_wait_for_pictures_that_nobody_works_on() {
+    let mut system = System::builder()
+        .pictures()
+        .engine(|config| drop(config.concurrency.remove(&Queue::Media)))
+        .start()
+        .await;
+    let fetch = ProfileFetch::of("demo_travel".parse().unwrap());
+    let id = system.jobs.submit(&fetch, &Options::default()).await.unwrap().id;
+    assert_eq!(system.finish(id).await.state, JobState::Succeeded);
+    let waiting = system.open_jobs().await;
+    let kinds: Vec<&str> = waiting.iter().map(|job| job.kind.as_str()).collect();
+    assert_eq!((kinds, waiting[0].parent_id), (vec!["image_ingest"], None));
+    system.set_queues([(Queue::Media, 2)].into());
+    system.add_worker().await;
+    system.drain().await;
+    assert_eq!(assets(&system).await.len(), 13, "they come when somebody does");
     system.end().await;
 }
 

@@ -6,13 +6,14 @@
 //! nobody.
 
 use entity::job::progress;
+use entity::job::query::kind_has_worker;
 use entity::job_event::{self, EventKind};
 use entity::post::{self, analysis};
 use entity::{Time, access, clock, job_watcher, profile, related_profile};
-use jobs::Options;
 use jobs::kinds::profile_analysis::ProfileAnalysis;
 use jobs::kinds::profile_fetch::{FetchSource, FetchedAs, ProfileFetch, ProfileFetched};
 use jobs::submit::new_job;
+use jobs::{Kind, Options};
 use serde_json::Value;
 
 use crate::engine::{Checkpoint, Done, JobContext, JobError};
@@ -90,9 +91,17 @@ async fn end(
     let fresh_ms = deps.fresh_for.as_millis() as i64;
     let deadline = Time(clock::now(checkpoint.tx()).await?.0 + fresh_ms);
     let options = Options { deadline_at: Some(deadline), ..Options::under(ctx.job()) };
+    let mut pictures = vec![];
     if deps.thumbnails {
         let due = plan::due(checkpoint.tx(), stored).await?;
-        children.extend(plan::ingests(&due, false, &options)?);
+        pictures = plan::ingests(&due, false, &options)?;
+        // Nobody waits for what nobody works on: then they come when somebody does.
+        if kind_has_worker(checkpoint.tx(), Kind::ImageIngest.as_str()).await? {
+            children.append(&mut pictures);
+        }
+    }
+    for picture in &mut pictures {
+        picture.parent_id = None;
     }
     if deps.analyze && job.include_posts {
         let missing = analysis::missing(checkpoint.tx(), stored.id).await?;
@@ -102,7 +111,9 @@ async fn end(
             children.push(child);
         }
     }
-    checkpoint.commit_followed_by(output, &children).await?.done().await
+    let mut commit = checkpoint.commit_followed_by(output, &children).await?;
+    commit.start(&pictures).await?;
+    commit.done().await
 }
 
 fn found_as(is_private: Option<bool>) -> FetchedAs {

@@ -123,6 +123,7 @@ pub(super) async fn fetcher(stack: &Stack, demo: &DemoProvider) -> Result<Role, 
     let env = [
         // Its job has ended when the profile is stored.
         ("ENABLE_AI_ANALYSIS", "false".to_owned()),
+        ("ENABLE_THUMBNAILS", "false".to_owned()),
         ("DECODO_BASE_URL", demo.base_url()),
         ("DECODO_USERNAME", "bench".to_owned()),
         ("DECODO_PASSWORD", "bench".to_owned()),
