@@ -329,9 +329,11 @@ async fn an_export_that_is_killed_is_made_once_and_no_part_of_it_is_seen() {
     };
     let options = Options { user_id: Some(owner), ..Options::default() };
     let id = beside.jobs.submit(&export, &options).await.unwrap().id;
-    for _ in 0..2 {
-        let begun = "jobs WHERE kind = 'export' AND state = 'running' AND progress_done > 0";
-        beside.until(begun, 1).await;
+    for run in 1..=2 {
+        let begun = format!(
+            "jobs WHERE kind = 'export' AND state = 'running' AND run = {run} AND progress_done > 0"
+        );
+        beside.until(&begun, 1).await;
         assert_eq!(beside.count("exports").await, 0, "nothing is known of it yet");
         farm.kill();
         farm = Farm::up(&program, data.path(), 1);
