@@ -145,7 +145,7 @@ async fn profiles_that_were_stored_before_are_brought_to_the_cdn() {
 async fn a_fetch_does_not_wait_for_pictures_that_nobody_works_on() {
     let mut system = System::builder()
         .pictures()
-        .engine(|config| drop(config.concurrency.remove(&Queue::Media)))
+        .engine(|config| config.concurrency.retain(|queue, _| *queue != Queue::Media))
         .start()
         .await;
     let fetch = ProfileFetch::of("demo_travel".parse().unwrap());
