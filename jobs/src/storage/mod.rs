@@ -8,7 +8,6 @@ mod placeholder;
 mod settings;
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +17,7 @@ use object_store::{
     PutOptions, PutPayload, WriteMultipart, path::Path as Key,
 };
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 pub use placeholder::{Placeholder, drawing};
 pub use settings::StorageSettings;
@@ -128,18 +127,20 @@ impl Storage {
         put.await.map(drop).map_err(StorageError::of)
     }
 
-    /// Stores a file of this machine; large ones in parts. It is there when all of it is.
+    /// Stores a file of this machine from its beginning; large ones in parts. It is there when all
+    /// of it is.
     ///
     /// # Errors
     /// When the file cannot be read or the storage does not take it.
     pub async fn put_file(
         &self,
         key: &str,
-        path: &Path,
+        file: std::fs::File,
         content_type: &'static str,
     ) -> Result<(), StorageError> {
         let unread = |error: std::io::Error| StorageError::Failed(error.to_string());
-        let mut file = tokio::fs::File::open(path).await.map_err(unread)?;
+        let mut file = tokio::fs::File::from_std(file);
+        file.rewind().await.map_err(unread)?;
         if file.metadata().await.map_err(unread)?.len() <= PART as u64 {
             let mut bytes = vec![];
             file.read_to_end(&mut bytes).await.map_err(unread)?;
@@ -282,7 +283,8 @@ mod tests {
         let path = dir.path().join("large");
         let bytes: Vec<u8> = (0..PART * 2 + 12_345).map(|n| (n % 251) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
-        storage.put_file("exports/a.csv", &path, "text/csv").await.unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        storage.put_file("exports/a.csv", file, "text/csv").await.unwrap();
         assert_eq!(sha256_hex(&storage.get("exports/a.csv").await.unwrap()), sha256_hex(&bytes));
     }
 

@@ -60,11 +60,14 @@ async fn rows_of_a_newer_version_and_rows_of_nonsense() {
         id
     };
     let unknown = row("from_the_future", serde_json::json!({ "what": "ever" })).await;
+    // Its workers work on no pictures: rows about these are not theirs.
+    let theirs = |kind: &&Kind| kind.policy().queue != Queue::Media;
+    let kinds: Vec<&str> = Kind::ALL.iter().filter(theirs).map(|kind| kind.as_str()).collect();
     let mut nonsense = vec![];
     for n in 0..lasting(40, 400).as_secs() {
         let payload = nonsense_payload(n);
-        for kind in Kind::words() {
-            nonsense.push((row(kind, payload.clone()).await, kind));
+        for kind in &kinds {
+            nonsense.push((row(kind, payload.clone()).await, *kind));
         }
     }
     storm.acknowledged(nonsense.iter().map(|(id, _)| *id)).await;

@@ -5,6 +5,7 @@
 //! here, or swept up later. Access is looked at before the first row is read, and again in that
 //! transaction.
 
+use std::fs::File;
 use std::io::{Read, Seek};
 
 use entity::access;
@@ -14,7 +15,6 @@ use entity::stored_object::{self, NewObject};
 use jobs::kinds::export::{Export, Exported};
 use jobs::storage::{PRIVATE, StorageError, hex};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -40,7 +40,8 @@ pub(crate) async fn run(job: Export, ctx: &JobContext<'_>) -> Result<Done<Export
     let key = format!("exports/{}/{}.{}", ctx.job().id, ctx.fence().run, job.format);
     let content_type = row::content_type(job.format);
     let storage = &ctx.deps().storage;
-    storage.put_file(&key, file.temp.path(), content_type).await?;
+    let content = file.content.try_clone().map_err(WriteError::from)?;
+    storage.put_file(&key, content, content_type).await?;
     let ended = end(&job, user, &key, &file, ctx).await;
     if ended.is_err() {
         // Nobody will ever ask for it. What cannot be removed now is swept up later.
@@ -98,9 +99,10 @@ fn refuse_locked(locked: &[String]) -> Result<(), JobError> {
     Err(JobError::fatal("profiles_locked", format!("not unlocked: {names}{more}")))
 }
 
-/// A file as written to this machine's disk; gone when dropped.
+/// A file as written to this machine's disk, without a name there: gone with whoever holds it,
+/// however that ends.
 struct Written {
-    temp: NamedTempFile,
+    content: File,
     rows: u64,
     profiles: u32,
     size: u64,
@@ -170,8 +172,8 @@ fn write_pages(
     format: entity::enums::ExportFormat,
     wanted: Wanted,
 ) -> Result<Written, WriteError> {
-    let temp = NamedTempFile::with_prefix("farm-export-")?;
-    let mut writer = Writer::open(temp.reopen()?, format, wanted)?;
+    let mut content = tempfile::tempfile()?;
+    let mut writer = Writer::open(content.try_clone()?, format, wanted)?;
     let mut profiles = 0;
     while let Some(page) = pages.blocking_recv() {
         match page {
@@ -183,12 +185,11 @@ fn write_pages(
         }
     }
     let rows = writer.finish()?;
-    let (size, sha256) = digest(&temp)?;
-    Ok(Written { temp, rows, profiles, size, sha256 })
+    let (size, sha256) = digest(&mut content)?;
+    Ok(Written { content, rows, profiles, size, sha256 })
 }
 
-fn digest(temp: &NamedTempFile) -> std::io::Result<(u64, String)> {
-    let mut file = temp.reopen()?;
+fn digest(file: &mut File) -> std::io::Result<(u64, String)> {
     file.rewind()?;
     let (mut size, mut hash, mut part) = (0, Sha256::new(), vec![0; 1 << 16]);
     loop {
