@@ -1,6 +1,8 @@
 //! Files over HTTP: thumbnails for everybody under `/cdn`, exports for who has their link. Parts
 //! (`Range`), tags, and bytes that go through without being held.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use entity::stored_object::{self, StoredObject};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -8,7 +10,6 @@ use jobs::Storage;
 use jobs::storage::{IMMUTABLE, StorageError, drawing, sha256_hex};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Body, Request, Response};
-use std::ops::Range;
 use url::Url;
 
 use crate::problem::Problem;
@@ -143,24 +144,22 @@ async fn stored(
         return Ok(Body::empty());
     }
     let whole = part == (0..size);
-    let mut bytes = storage.read(key, (!whole).then_some(part)).await.map_err(problem)?;
-    let first = bytes.try_next().await.map_err(problem)?.unwrap_or_default();
+    let mut bytes = storage.read(key, (!whole).then_some(part)).await?;
+    let first = bytes.try_next().await?.unwrap_or_default();
     let rest = bytes.map_err(std::io::Error::other);
     let bytes = stream::once(async { Ok(first) }).chain(rest);
     Ok(Body::from_bytes_stream(bytes))
 }
 
-pub(crate) fn problem(error: StorageError) -> Problem {
-    match error {
-        StorageError::NotFound(_) => {
-            Problem::not_found("file_gone", "the file is not there any more")
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        if let StorageError::NotFound(_) = error {
+            return Self::not_found("file_gone", "the file is not there any more");
         }
-        StorageError::Refused(_) | StorageError::Failed(_) => {
-            tracing::error!(%error, "a file could not be read");
-            let detail = "files cannot be read at the moment; try again shortly";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", detail)
-                .header("Retry-After", "5")
-        }
+        tracing::error!(%error, "a file could not be read");
+        let detail = "files cannot be read at the moment; try again shortly";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", detail)
+            .header("Retry-After", "5")
     }
 }
 

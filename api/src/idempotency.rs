@@ -1,10 +1,9 @@
 //! `Idempotency-Key`: a repeated POST gets the answer of the first, whatever happened to the
 //! connection in between.
 
-use std::fmt::Write;
-
 use entity::idempotency::{self, IdempotencyKey};
 use entity::{Tx, clock};
+use jobs::hex;
 use poem::http::{HeaderMap, StatusCode};
 use poem_openapi::types::{ParseFromJSON, ToJSON};
 use serde_json::{Value, json};
@@ -52,10 +51,7 @@ pub fn key(headers: &HeaderMap, user: Uuid, what: &[&str]) -> Result<Option<Key>
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let body_hash = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let body_hash = hex(&hash.finalize());
     Ok(Some(Key { user, text: key.to_owned(), body_hash }))
 }
 

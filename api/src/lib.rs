@@ -111,8 +111,8 @@ impl<S: Endpoint<Output = Response>> Endpoint for Routes<S> {
         if path.starts_with("/cdn/") {
             return files::cdn(&self.state, &request).await.map_err(Into::into);
         }
-        if routes::exports::download_id(path).is_some() {
-            let file = routes::exports::download(&self.state, &request).await;
+        if routes::export_file::download_id(path).is_some() {
+            let file = routes::export_file::download(&self.state, &request).await;
             return file.map_err(Into::into);
         }
         match routes::profiles::plain(&self.state, &request).await {

@@ -73,14 +73,10 @@ impl ApiSettings {
 }
 
 fn make_secret(path: &Path) -> Result<Vec<u8>, Failure> {
-    use std::fmt::Write;
-    use std::io::Write as _;
+    use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let secret: [u8; 32] = rand::random();
-    let hex = secret.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let hex = jobs::hex(&secret);
     let written = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)

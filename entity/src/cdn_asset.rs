@@ -16,6 +16,9 @@ use crate::time::Time;
 /// Media id of an avatar; that of a post's thumbnail is its shortcode.
 pub const AVATAR: &str = "avatar";
 
+/// Newest posts of a creator whose pictures are kept.
+pub const POSTS: u64 = 12;
+
 /// A picture as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
 #[allow(missing_docs)] // named as the columns; units in their names
@@ -45,16 +48,20 @@ pub struct Asset {
     pub refetches: i32,
     /// The provider shows another picture than the one that is stored.
     pub needs_update: bool,
+    pub download_time_ms: Option<i32>,
+    pub processing_time_ms: Option<i32>,
+    pub upload_time_ms: Option<i32>,
     pub last_checked: Option<Time>,
     /// When its thumbnails were last stored.
     pub processing_completed_at: Option<Time>,
     pub updated_at: Time,
 }
 
-pub(crate) const COLUMNS: &str = "id, profile_id, source_type, source_id, media_id, source_url, \
+const COLUMNS: &str = "id, profile_id, source_type, source_id, media_id, source_url, \
      source_etag, source_last_modified, source_sha256, cdn_path_256, cdn_path_512, \
      processing_status, processing_error_code, processing_error, processing_attempts, refetches, \
-     needs_update, last_checked, processing_completed_at, updated_at";
+     needs_update, download_time_ms, processing_time_ms, upload_time_ms, last_checked, \
+     processing_completed_at, updated_at";
 
 impl Asset {
     /// Whether there is something to do for it.
@@ -79,7 +86,7 @@ pub struct Shown {
 }
 
 /// The address without what changes at every answer: the query holds a signature and its end.
-pub fn path_of(url: &str) -> &str {
+fn path_of(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
 

@@ -132,14 +132,3 @@ pub async fn removed<C: ConnectionTrait>(db: &C, jobs: &[Uuid]) -> Result<u64, D
 pub async fn prune<C: ConnectionTrait>(db: &C, age_ms: i64) -> Result<u64, DbErr> {
     sql::execute(db, "DELETE FROM exports WHERE removed_at < {now-?}", args![age_ms]).await
 }
-
-/// Which of these keys belong to a file that may be had.
-pub async fn known<C: ConnectionTrait>(db: &C, keys: &[String]) -> Result<Vec<String>, DbErr> {
-    let rows = sql::rows(
-        db,
-        "SELECT object_key FROM exports WHERE removed_at IS NULL AND object_key IN {list}",
-        vec![list(keys)],
-    )
-    .await?;
-    rows.iter().map(|row| row.try_get("", "object_key")).collect()
-}

@@ -81,6 +81,18 @@ pub async fn known<C: ConnectionTrait>(db: &C, keys: &[String]) -> Result<Vec<St
     rows.iter().map(|row| row.try_get("", "key")).collect()
 }
 
+/// Bytes of these objects together.
+pub async fn bytes<C: ConnectionTrait>(db: &C, keys: &[&str]) -> Result<i64, DbErr> {
+    let rows = sql::rows(
+        db,
+        "SELECT CAST(COALESCE(sum(size_bytes), 0) AS bigint) AS bytes FROM stored_objects \
+         WHERE key IN {list}",
+        vec![list(keys)],
+    )
+    .await?;
+    rows.first().map_or(Ok(0), |row| row.try_get("", "bytes"))
+}
+
 /// Keys of thumbnails that no picture shows any more and of files that no export is, at least
 /// `age_ms` old, at most `limit`.
 pub async fn unused<C: ConnectionTrait>(

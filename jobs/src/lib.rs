@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod catalog;
 pub mod handle;
+mod hex;
 pub mod kinds;
 pub mod limit;
 pub mod memory;
@@ -23,6 +24,7 @@ pub mod watch;
 
 pub use catalog::{AnyJob, Kind};
 pub use handle::Handle;
+pub use hex::hex;
 pub use policy::{Job, Policy};
 pub use redrive::RedriveDone;
 pub use storage::Storage;

@@ -9,6 +9,7 @@ use entity::{Time, cdn_asset};
 use jobs::kinds::cdn_cleanup::CdnCleanup;
 use jobs::kinds::cdn_retry::CdnRetry;
 use jobs::kinds::cdn_sync::CdnSync;
+use jobs::storage::Placeholder;
 use jobs::{Job, Kind};
 use poem::Request;
 use poem::web::Data;
@@ -161,7 +162,8 @@ impl Cdn {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<CdnHealth>, Problem> {
-        let storage = state.files.storage.size("placeholders/1/avatar-256.webp");
+        let probe = Placeholder::Avatar.key(256);
+        let storage = state.files.storage.size(&probe);
         let storage = tokio::time::timeout(std::time::Duration::from_secs(1), storage).await;
         let storage = matches!(storage, Ok(Ok(_)));
         let workers = job_query::workers_of(state.db().read(), Kind::ImageIngest.as_str()).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use entity::cdn_asset::{self, AVATAR, Asset};
+use entity::cdn_asset::{self, AVATAR, Asset, POSTS};
 use entity::enums::AssetStatus;
 use entity::job::query as job_query;
 use entity::{post, profile};
@@ -33,8 +33,6 @@ use crate::view::JobView;
 #[derive(Debug)]
 pub struct Media;
 
-/// Posts whose pictures are kept.
-const POSTS: u64 = 12;
 /// How long others may keep a thumbnail, in seconds: a year.
 const TTL_S: i64 = 31_536_000;
 

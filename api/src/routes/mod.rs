@@ -8,6 +8,8 @@ pub mod auth;
 pub mod cdn;
 pub mod dead;
 pub mod events;
+pub(crate) mod export_file;
+mod export_order;
 pub mod exports;
 mod flat_job;
 mod follow;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use sea_orm::DbErr;
 use sea_orm::prelude::*;
 
+use super::overview::hour_of;
 use crate::args;
 use crate::db::Tx;
 use crate::sql::{self, at, list};
-use crate::time::Time;
 use crate::{clock, enums::AssetStatus};
 
 /// Thumbnails that were made, stored and read back.
@@ -146,13 +146,11 @@ pub async fn lost(tx: &Tx, ids: &[Uuid]) -> Result<u64, DbErr> {
     .await
 }
 
-/// What the work on pictures came to.
+/// What a job's work on pictures came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Jobs that ended.
-    pub jobs: i64,
-    /// Of them, those none of whose pictures can be had.
-    pub jobs_failed: i64,
+    /// None of its pictures can be had.
+    pub job_failed: bool,
     /// Pictures stored.
     pub stored: i64,
     /// Pictures left as they were.
@@ -167,10 +165,9 @@ pub struct Tally {
     pub errors: BTreeMap<String, i64>,
 }
 
-/// Counts work in its hour.
+/// Counts a job in the hour it ends in.
 pub async fn count(tx: &Tx, tally: &Tally) -> Result<(), DbErr> {
-    let now = clock::now(tx).await?;
-    let hour = Time(now.0 - now.0.rem_euclid(3_600_000));
+    let hour = hour_of(clock::now(tx).await?);
     sql::execute(
         tx,
         "INSERT INTO cdn_processing_stats (hour) VALUES (?) ON CONFLICT (hour) DO NOTHING",
@@ -189,15 +186,14 @@ pub async fn count(tx: &Tx, tally: &Tally) -> Result<(), DbErr> {
     let errors = (!errors.is_empty()).then(|| serde_json::json!(errors));
     sql::execute(
         tx,
-        "UPDATE cdn_processing_stats SET jobs_processed = jobs_processed + ?, \
+        "UPDATE cdn_processing_stats SET jobs_processed = jobs_processed + 1, \
          jobs_failed = jobs_failed + ?, images_stored = images_stored + ?, \
          images_unchanged = images_unchanged + ?, images_failed = images_failed + ?, \
          total_bytes = total_bytes + ?, download_time_ms = download_time_ms + ?, \
          processing_time_ms = processing_time_ms + ?, upload_time_ms = upload_time_ms + ?, \
          error_categories = ? WHERE hour = ?",
         args![
-            tally.jobs,
-            tally.jobs_failed,
+            i64::from(tally.job_failed),
             tally.stored,
             tally.unchanged,
             tally.failed,

@@ -95,9 +95,14 @@ pub async fn hours<C: ConnectionTrait>(db: &C, hours: u32) -> Result<Vec<Hour>, 
     .await
 }
 
+/// The beginning of the hour.
+pub(super) fn hour_of(time: Time) -> Time {
+    Time(time.0 - time.0.rem_euclid(3_600_000))
+}
+
 /// Notes how things stand in the hour of `now`.
 pub async fn note_hour(tx: &Tx, now: Time, waiting: i64, totals: Totals) -> Result<(), DbErr> {
-    let hour = Time(now.0 - now.0.rem_euclid(3_600_000));
+    let hour = hour_of(now);
     sql::execute(
         tx,
         "INSERT INTO cdn_processing_stats (hour, queue_depth, assets_total, assets_completed, \

@@ -44,6 +44,16 @@ pub struct Exported {
     pub sha256: String,
 }
 
+/// Says which creators are not unlocked, by handle; of many the first twenty.
+pub fn not_unlocked(locked: &[String]) -> String {
+    const NAMED: usize = 20;
+    let names = locked.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match locked.len().saturating_sub(NAMED) {
+        0 => format!("not unlocked: {names}"),
+        more => format!("not unlocked: {names} and {more} more"),
+    }
+}
+
 impl Job for Export {
     const KIND: Kind = Kind::Export;
     const POLICY: Policy = Policy {

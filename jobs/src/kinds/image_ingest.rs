@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::catalog::Kind;
+use crate::hex;
 use crate::policy::{End, Job, Policy};
-use crate::storage::hex;
 
 /// Pictures of one job, at most.
 pub const MAX_ASSETS: usize = 24;

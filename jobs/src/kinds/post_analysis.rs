@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::catalog::Kind;
+use crate::hex;
 use crate::policy::{End, Job, Policy};
 
 /// Items of one job, at most.
@@ -98,7 +99,7 @@ impl Job for PostAnalysis {
                 hash.update(item);
             }
         }
-        Some(hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
+        Some(hex(&hash.finalize()))
     }
 
     fn steps(&self) -> Option<i32> {

@@ -22,6 +22,8 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 pub use placeholder::{Placeholder, drawing};
 pub use settings::StorageSettings;
 
+use crate::hex;
+
 /// Others may keep it for ever: what lies under its key never changes.
 pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Only who asked may keep it.
@@ -237,15 +239,6 @@ impl Storage {
 /// SHA-256 of bytes, in hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-/// Bytes in hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

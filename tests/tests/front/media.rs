@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use entity::cdn_asset::{self, Asset};
 use entity::enums::AssetStatus;
+use jobs::Options;
+use jobs::kinds::image_ingest::ImageIngest;
 use jobs::storage::StorageError;
 use serde_json::Value;
 use serde_json::json;
@@ -89,9 +91,12 @@ async fn a_fetched_creator_is_on_the_cdn_and_a_second_fetch_writes_nothing() {
     let again = fetched(&system, &dana, "demo_travel").await;
     assert_eq!(again["state"], "succeeded");
     assert_eq!(again["children"]["total"], 0, "the same pictures are not asked for again");
+    let page = dana.get(&profile("demo_travel")).await.expect(200);
     let looked = rechecked(&system, &dana, "demo_travel").await;
     assert_eq!(looked["result"]["unchanged"], 13, "{looked}");
     assert_eq!(looked["result"]["stored"], 0);
+    let again = dana.get(&profile("demo_travel")).await.expect(200);
+    assert_eq!(again.header("etag"), page.header("etag"), "the page is what it was");
     assert_eq!(written(&system), before, "nothing was written");
     system.end().await;
 }
@@ -286,6 +291,29 @@ async fn a_host_that_is_away_is_asked_again_and_then_given_up() {
     assert_eq!(done["result"]["stored"], 1, "{done}");
     let done = rechecked(&system, &dana, "demo_travel").await;
     assert_eq!(done["result"]["unchanged"], 13, "{done}");
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_picture_whose_new_address_has_expired_has_the_profile_fetched_too() {
+    let host = PictureHost::start().await;
+    let system = System::builder().pictures().allow(host.at).start().await;
+    let dana = system.as_user("dana").await;
+    fetched(&system, &dana, "demo_travel").await;
+    let view = dana.get(&media("demo_travel")).await.expect(200).json;
+    let one = assets(&system, &view).await.remove(0);
+    point(&system, one.id, &host.show("/expired.jpg", Shown::status(410))).await;
+    // Alone, so that nothing else succeeds.
+    let job = ImageIngest::of(one.profile_id, vec![one.id]);
+    let id = system.jobs.submit(&job, &Options::default()).await.unwrap().id;
+    let ended = system.finish(id).await;
+    assert_eq!(ended.result.unwrap()["refetched"], 1);
+    system.drain().await;
+    let of = "SELECT count(*) AS n FROM jobs WHERE kind = 'profile_fetch'";
+    assert_eq!(system.count(of).await, 2);
+    let after = assets(&system, &view).await.remove(0);
+    assert_eq!((after.keys(), after.is_due()), (one.keys(), false), "what there was stays");
+    assert_eq!(after.processing_error_code, None, "the provider's address is good again");
     system.end().await;
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use entity::ai_answer::{self, Answer};
 use entity::enums::AiTier;
 use entity::{DbErr, Tx};
+use jobs::hex;
 use models::analysis::VERSION;
 use models::engine::Status;
 use models::{Analysis, Engine, ModelId, Offence, Prepared};
@@ -51,7 +52,7 @@ fn models_hash(models: &[ModelId]) -> String {
         hash.update((word.len() as u64).to_be_bytes());
         hash.update(word);
     }
-    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    hex(&hash.finalize())
 }
 
 /// The models of this process, once they answer.

@@ -213,11 +213,13 @@ impl<'a, T> Commit<'a, T> {
         &self.children
     }
 
-    /// Stores work that follows and is nobody's child, in the same transaction.
-    pub async fn start(&mut self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, JobError> {
+    /// Stores work that follows and is nobody's child, in the same transaction. Returns how many
+    /// jobs are new; the others were open already.
+    pub async fn start(&mut self, jobs: &[NewJob]) -> Result<u32, JobError> {
         let started = enqueue::enqueue_many(&self.tx, jobs).await?;
-        self.started.extend(started.iter().cloned());
-        Ok(started)
+        let new = started.iter().filter(|job| job.created).count() as u32;
+        self.started.extend(started);
+        Ok(new)
     }
 
     /// Replaces the stored output, for outputs that are known only after the effects.

@@ -5,7 +5,7 @@
 
 use std::future::ready;
 
-use entity::{export, stored_object, time};
+use entity::{stored_object, time};
 use futures_util::TryStreamExt;
 use jobs::Storage;
 use jobs::kinds::cdn_cleanup::{BUDGET, CdnCleaned, CdnCleanup, GRACE_MS};
@@ -45,8 +45,7 @@ async fn strays(storage: &Storage, folder: &str, ctx: &JobContext<'_>) -> Result
     let mut removed = 0;
     while let Some(keys) = pages.try_next().await.map_err(|error| -> StorageError { error.1 })? {
         let db = ctx.db().read();
-        let mut known = stored_object::known(db, &keys).await?;
-        known.extend(export::known(db, &keys).await?);
+        let known = stored_object::known(db, &keys).await?;
         for key in keys.iter().filter(|key| !known.contains(key)) {
             storage.delete(key).await?;
             removed += 1;

@@ -9,7 +9,6 @@ use entity::enums::Priority;
 use entity::stored_object;
 use futures_util::{StreamExt, TryStreamExt};
 use jobs::kinds::cdn_drift::{BUDGET, CdnDrift, CdnDrifted};
-use jobs::storage::StorageError;
 use jobs::{Options, Storage};
 use uuid::Uuid;
 
@@ -52,8 +51,7 @@ pub(crate) async fn run(_: CdnDrift, ctx: &JobContext<'_>) -> Result<Done<CdnDri
     outcome::lost(commit.tx(), &ids).await?;
     // Whatever lies there is written anew, and its row with it.
     stored_object::forget(commit.tx(), &keys).await?;
-    let enqueued = commit.start(&jobs).await?;
-    output.started = enqueued.iter().filter(|job| job.created).count() as u32;
+    output.started = commit.start(&jobs).await?;
     commit.set_output(&output).await?;
     commit.done().await
 }
@@ -67,7 +65,7 @@ async fn is_whole(
     let Some(keys) = asset.keys() else { return Ok(false) };
     for key in keys {
         let stored = stored_object::by_key(ctx.db().read(), key).await?;
-        let size: Option<u64> = storage.size(key).await.map_err(|error: StorageError| error)?;
+        let size = storage.size(key).await?;
         if stored.is_none_or(|stored| Some(stored.size_bytes as u64) != size) {
             return Ok(false);
         }

@@ -6,7 +6,6 @@
 use entity::cdn_asset;
 use entity::cdn_asset::outcome::{self, Outcome};
 use entity::enums::Priority;
-use entity::job::enqueue;
 use jobs::Options;
 use jobs::kinds::cdn_freshness::{
     ATTEMPTS, BUDGET, CHECKED_MS, CdnFreshened, CdnFreshness, WAITING_MS,
@@ -41,8 +40,7 @@ pub(crate) async fn run(
         };
         outcome::settle(commit.tx(), asset.id, &outcome).await?;
     }
-    let enqueued: Vec<enqueue::Enqueued> = commit.start(&jobs).await?;
-    output.started = enqueued.iter().filter(|job| job.created).count() as u32;
+    output.started = commit.start(&jobs).await?;
     commit.set_output(&output).await?;
     commit.done().await
 }

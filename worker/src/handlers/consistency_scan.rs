@@ -4,7 +4,6 @@
 //! that is open already is joined.
 
 use entity::enums::Priority;
-use entity::job::enqueue;
 use entity::post::analysis;
 use entity::worker;
 use jobs::Options;
@@ -26,14 +25,12 @@ pub(crate) async fn run(
     let behind = analysis::profiles_behind(db, best, BUDGET).await?;
     output.profiles = behind.len() as u32;
     let options = Options { priority: Some(Priority::Bulk), ..Options::default() };
-    let children = behind
+    let analyses = behind
         .into_iter()
         .map(|profile| new_job(&ProfileAnalysis::missing(profile), &options))
         .collect::<Result<Vec<_>, _>>()?;
-    let commit = ctx.commit(&output).await?;
-    // Not waited for; their tickets are sent by upkeep.
-    let started = enqueue::enqueue_many(commit.tx(), &children).await?;
-    output.started = started.iter().filter(|job| job.created).count() as u32;
+    let mut commit = ctx.commit(&output).await?;
+    output.started = commit.start(&analyses).await?;
     commit.set_output(&output).await?;
     tracing::info!(profiles = output.profiles, started = output.started, "scanned");
     commit.done().await

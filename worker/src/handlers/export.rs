@@ -12,8 +12,9 @@ use entity::access;
 use entity::export::rows::{self, PostRow, ProfileRow};
 use entity::export::{self as row, NewExport};
 use entity::stored_object::{self, NewObject};
-use jobs::kinds::export::{Export, Exported};
-use jobs::storage::{PRIVATE, StorageError, hex};
+use jobs::hex;
+use jobs::kinds::export::{Export, Exported, not_unlocked};
+use jobs::storage::{PRIVATE, StorageError};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -25,8 +26,6 @@ use crate::exports::{Wanted, WriteError, Writer};
 const PAGE: u32 = 500;
 /// Pages read ahead of the writer.
 const AHEAD: usize = 2;
-/// Names in a refusal.
-const NAMES: usize = 20;
 
 pub(crate) async fn run(job: Export, ctx: &JobContext<'_>) -> Result<Done<Exported>, JobError> {
     let user = ctx.job().user_id;
@@ -93,10 +92,7 @@ fn refuse_locked(locked: &[String]) -> Result<(), JobError> {
     if locked.is_empty() {
         return Ok(());
     }
-    let more = locked.len().saturating_sub(NAMES);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let names = locked.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
-    Err(JobError::fatal("profiles_locked", format!("not unlocked: {names}{more}")))
+    Err(JobError::fatal("profiles_locked", not_unlocked(locked)))
 }
 
 /// A file as written to this machine's disk, without a name there: gone with whoever holds it,

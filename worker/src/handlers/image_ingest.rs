@@ -5,10 +5,12 @@
 //! that are stored. An expired address has the profile fetched again, in the transaction that ends
 //! the job, and once until it is stored.
 
+use std::collections::BTreeMap;
+
 use entity::cdn_asset::outcome::{self, Outcome, Tally};
 use entity::cdn_asset::{self, Asset};
 use entity::enums::{AssetStatus, Priority};
-use entity::{Time, profile, stored_object};
+use entity::{Time, Tx, profile, stored_object};
 use futures_util::StreamExt;
 use jobs::Options;
 use jobs::kinds::image_ingest::{ImageFailure, ImageIngest, ImagesIngested};
@@ -54,7 +56,7 @@ pub(crate) async fn run(
     if let Some((code, message)) = later {
         return Err(JobError::retry(code, message));
     }
-    finish(&job, media, refetch, ctx).await
+    finish(&job, refetch, ctx).await
 }
 
 async fn bring(media: &Media, asset: Asset) -> (Asset, Ingested) {
@@ -87,58 +89,38 @@ async fn keep(
     let tx = checkpoint.tx();
     stored_object::note(tx, &ingested.objects).await?;
     outcome::settle(tx, asset.id, &ingested.outcome).await?;
-    outcome::count(tx, &tally(ingested)).await?;
     checkpoint.left("store", left as u32).await?;
     checkpoint.done().await
-}
-
-fn tally(ingested: &Ingested) -> Tally {
-    let mut tally = Tally::default();
-    match &ingested.outcome {
-        Outcome::Stored(made) => {
-            tally.stored = 1;
-            tally.bytes = ingested.objects.iter().map(|object| object.size_bytes).sum();
-            tally.times_ms = [made.download_time_ms, made.processing_time_ms, made.upload_time_ms]
-                .map(i64::from);
-        }
-        Outcome::Unchanged => tally.unchanged = 1,
-        Outcome::Failed { code, .. } => {
-            tally.failed = 1;
-            tally.errors.insert((*code).to_owned(), 1);
-        }
-        Outcome::Later { .. } | Outcome::Refetch => {}
-    }
-    tally
 }
 
 /// Counts from the rows what all runs of the job came to, and ends it.
 async fn finish(
     job: &ImageIngest,
-    media: &Media,
     refetch: bool,
     ctx: &JobContext<'_>,
 ) -> Result<Done<ImagesIngested>, JobError> {
+    let rows = cdn_asset::by_ids(ctx.db().read(), &job.assets).await?;
+    let since = ctx.job().created_at;
+    let output = counted(&rows, since);
     let tx = ctx.db().begin().await?;
-    // Before the job's own row, like everybody who writes what a profile's page shows.
-    let profile = profile::hold(&tx, job.profile_id).await?;
+    if output.stored > 0 {
+        // Before the job's own row, like everybody who writes what a profile's page shows.
+        profile::hold(&tx, job.profile_id).await?;
+    }
     let checkpoint = ctx.checkpoint_in(tx).await?;
     let tx = checkpoint.tx();
-    let rows = cdn_asset::by_ids(tx, &job.assets).await?;
-    let output = counted(&rows, ctx.job().created_at);
-    let all_failed = !rows.is_empty() && output.failed.len() == rows.len();
-    let tally = Tally { jobs: 1, jobs_failed: i64::from(all_failed), ..Tally::default() };
+    let tally = tally(&rows, &output, since, tx).await?;
     outcome::count(tx, &tally).await?;
-    if let (true, Some(first)) = (all_failed, output.failed.first()) {
+    if let (true, Some(first)) = (tally.job_failed, output.failed.first()) {
         let (code, message) = (word(&first.code), first.message.clone());
         let message = format!("{} ({} of {})", message, output.failed.len(), rows.len());
         checkpoint.done().await?;
         return Err(JobError::fatal(code, message));
     }
-    tracing::debug!(stored = output.stored, storage = %media.storage, "pictures brought");
+    let profile = if refetch { profile::by_id(tx, job.profile_id).await? } else { None };
+    let username = profile.and_then(|profile| profile.username.parse().ok());
     let mut commit = checkpoint.commit(&output).await?;
-    if let (true, Some(profile)) = (refetch, profile)
-        && let Ok(username) = profile.username.parse()
-    {
+    if let Some(username) = username {
         let fetch = ProfileFetch { force_refresh: true, ..ProfileFetch::of(username) };
         let options = Options {
             priority: Some(Priority::Bulk),
@@ -150,19 +132,54 @@ async fn finish(
     commit.done().await
 }
 
+/// Whether its thumbnails were stored by the job that began then.
+fn stored_since(asset: &Asset, since: Time) -> bool {
+    asset.processing_error_code.is_none()
+        && asset.processing_completed_at.is_some_and(|at| at >= since)
+}
+
+async fn tally(
+    rows: &[Asset],
+    output: &ImagesIngested,
+    since: Time,
+    tx: &Tx,
+) -> Result<Tally, JobError> {
+    let stored: Vec<&Asset> = rows.iter().filter(|asset| stored_since(asset, since)).collect();
+    let keys: Vec<&str> = stored.iter().filter_map(|asset| asset.keys()).flatten().collect();
+    let sum =
+        |of: fn(&Asset) -> Option<i32>| stored.iter().filter_map(|a| of(a)).map(i64::from).sum();
+    let mut errors = BTreeMap::new();
+    for failure in &output.failed {
+        *errors.entry(failure.code.clone()).or_default() += 1;
+    }
+    Ok(Tally {
+        job_failed: !rows.is_empty() && output.failed.len() == rows.len(),
+        stored: i64::from(output.stored),
+        unchanged: i64::from(output.unchanged),
+        failed: output.failed.len() as i64,
+        bytes: stored_object::bytes(tx, &keys).await?,
+        times_ms: [
+            sum(|asset| asset.download_time_ms),
+            sum(|asset| asset.processing_time_ms),
+            sum(|asset| asset.upload_time_ms),
+        ],
+        errors,
+    })
+}
+
 fn counted(rows: &[Asset], since: Time) -> ImagesIngested {
     let mut output = ImagesIngested::default();
     for asset in rows {
-        let now = asset.processing_completed_at.is_some_and(|at| at >= since);
-        match (&asset.processing_error_code, asset.processing_status) {
-            (Some(_), AssetStatus::Pending) => output.refetched += 1,
-            (Some(code), _) => output.failed.push(ImageFailure {
+        match &asset.processing_error_code {
+            // What is still to be done waits for the profile.
+            Some(_) if asset.is_due() => output.refetched += 1,
+            Some(code) => output.failed.push(ImageFailure {
                 media_id: asset.media_id.clone(),
                 code: code.clone(),
                 message: asset.processing_error.clone().unwrap_or_default(),
             }),
-            (None, AssetStatus::Completed) if now => output.stored += 1,
-            (None, _) => output.unchanged += 1,
+            None if stored_since(asset, since) => output.stored += 1,
+            None => output.unchanged += 1,
         }
     }
     output

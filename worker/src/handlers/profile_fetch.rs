@@ -2,8 +2,8 @@
 //!
 //! Running it twice is safe: everything it stores is an upsert, and profile, posts, grants and
 //! the job's end are one transaction under the fence, and so are the analysis and the ingest of
-//! pictures that follow, which are joined when they are open already. A second run that finds the first one's profile fresh asks
-//! nobody.
+//! pictures that follow, which are joined when they are open already. A second run that finds the
+//! first one's profile fresh asks nobody.
 
 use entity::job::progress;
 use entity::job::query::kind_has_worker;
@@ -91,17 +91,16 @@ async fn end(
     let fresh_ms = deps.fresh_for.as_millis() as i64;
     let deadline = Time(clock::now(checkpoint.tx()).await?.0 + fresh_ms);
     let options = Options { deadline_at: Some(deadline), ..Options::under(ctx.job()) };
-    let mut pictures = vec![];
+    let mut later = vec![];
     if deps.thumbnails {
         let due = plan::due(checkpoint.tx(), stored).await?;
-        pictures = plan::ingests(&due, false, &options)?;
-        // Nobody waits for what nobody works on: then they come when somebody does.
         if kind_has_worker(checkpoint.tx(), Kind::ImageIngest.as_str()).await? {
-            children.append(&mut pictures);
+            children = plan::ingests(&due, false, &options)?;
+        } else {
+            // Nobody waits for what nobody works on: it is done when somebody does.
+            let options = Options { parent_id: None, ..options.clone() };
+            later = plan::ingests(&due, false, &options)?;
         }
-    }
-    for picture in &mut pictures {
-        picture.parent_id = None;
     }
     if deps.analyze && job.include_posts {
         let missing = analysis::missing(checkpoint.tx(), stored.id).await?;
@@ -112,7 +111,7 @@ async fn end(
         }
     }
     let mut commit = checkpoint.commit_followed_by(output, &children).await?;
-    commit.start(&pictures).await?;
+    commit.start(&later).await?;
     commit.done().await
 }
 

@@ -77,16 +77,8 @@ impl Codecs {
 
     /// The program beside the one that runs.
     pub fn beside_us() -> Option<PathBuf> {
-        let us = std::env::current_exe().ok()?;
-        Self::beside(&us)
-    }
-
-    /// The program beside another, or (for tests, which are built a folder deeper) above it.
-    pub fn beside(program: &Path) -> Option<PathBuf> {
-        let folder = program.parent()?;
-        let deeper = folder.ends_with("deps").then(|| folder.parent()).flatten();
-        let folders = [Some(folder), deeper];
-        folders.into_iter().flatten().map(|folder| folder.join(PROGRAM)).find(|path| path.is_file())
+        let program = std::env::current_exe().ok()?.with_file_name(PROGRAM);
+        program.is_file().then_some(program)
     }
 
     /// The thumbnails of a picture.
@@ -121,10 +113,10 @@ impl Codecs {
     }
 
     fn decoder(&self, fresh: bool) -> Result<Decoder, CodecFault> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(decoder) if !fresh => Ok(decoder),
-            _ => Decoder::start(&self.program),
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match if fresh { None } else { idle() } {
+            Some(decoder) => Ok(decoder),
+            None => Decoder::start(&self.program),
         }
     }
 }

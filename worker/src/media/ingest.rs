@@ -73,13 +73,13 @@ pub(crate) async fn ingest(media: &Media, asset: &Asset) -> Ingested {
         (etag, at) => Known { etag: etag.as_deref(), last_modified: at.as_deref() },
     };
     let began = Instant::now();
-    let fetched = match media.foreign.get(&asset.source_url, known, MAX_BYTES).await {
+    let fetched = media.foreign.get(&asset.source_url, known, MAX_BYTES).await;
+    let (bytes, etag, last_modified, content_type) = match fetched {
         Ok(Fetched::Unchanged) => return Outcome::Unchanged.into(),
-        Ok(fetched) => fetched,
+        Ok(Fetched::Body { bytes, etag, last_modified, content_type }) => {
+            (bytes, etag, last_modified, content_type)
+        }
         Err(error) => return not_fetched(&error, asset).into(),
-    };
-    let Fetched::Body { bytes, etag, last_modified, content_type } = fetched else {
-        return Outcome::Unchanged.into();
     };
     let downloaded = began.elapsed();
     let source_sha256 = sha256_hex(&bytes);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use entity::cdn_asset::{self, AVATAR, Asset, Shown};
+use entity::cdn_asset::{self, AVATAR, Asset, POSTS, Shown};
 use entity::enums::ImageSource;
 use entity::job::enqueue::NewJob;
 use entity::{DbErr, Tx, post, profile};
@@ -12,9 +12,6 @@ use jobs::submit::new_job;
 use jobs::{JobsError, Options};
 use serde_json::Value;
 use uuid::Uuid;
-
-/// Newest posts whose pictures are kept.
-const POSTS: u64 = 12;
 
 /// Notes the pictures of a profile as stored and returns those that are to be brought.
 pub(crate) async fn due(tx: &Tx, profile: &profile::Model) -> Result<Vec<Asset>, DbErr> {

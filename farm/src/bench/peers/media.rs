@@ -6,8 +6,7 @@ use std::process::Stdio;
 use jobs::process::Failure;
 use serde::Deserialize;
 
-use super::{cache_dir, command, finish};
-use crate::bench::say;
+use super::{command, finish, installed};
 
 /// Sides of the thumbnails.
 pub(in crate::bench) const SIZES: [u32; 2] = [256, 512];
@@ -38,24 +37,7 @@ pub(in crate::bench) struct Told {
 impl MediaPeers {
     /// Installs what is missing.
     pub(in crate::bench) async fn install() -> Result<Self, Failure> {
-        let dir = cache_dir()?.join("farm/bench-media");
-        let failed = || Failure::during(format!("{} cannot be written", dir.display()));
-        std::fs::create_dir_all(&dir).map_err(failed())?;
-        for (name, text) in FILES {
-            std::fs::write(dir.join(name), text).map_err(failed())?;
-        }
-        let versions = [&NODE_PACKAGES[..], &PYTHON_PACKAGES[..]].concat().join("\n");
-        let stamp = dir.join("installed");
-        if std::fs::read_to_string(&stamp).is_ok_and(|known| known == versions) {
-            return Ok(Self { dir });
-        }
-        say(&format!("installing {} in {}", versions.replace('\n', ", "), dir.display()));
-        let npm = ["install", "--no-audit", "--no-fund", "--prefix", "."];
-        finish(&dir, "npm", &[&npm[..], &NODE_PACKAGES[..]].concat()).await?;
-        finish(&dir, "python3", &["-m", "venv", "venv"]).await?;
-        let pip = ["install", "--quiet", "--disable-pip-version-check"];
-        finish(&dir, "venv/bin/pip", &[&pip[..], &PYTHON_PACKAGES[..]].concat()).await?;
-        std::fs::write(&stamp, versions).map_err(failed())?;
+        let dir = installed("farm/bench-media", &FILES, &NODE_PACKAGES, &PYTHON_PACKAGES).await?;
         Ok(Self { dir })
     }
 

@@ -40,26 +40,9 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Installs what is missing, from the package registries npm and pip are set up for.
+    /// Installs what is missing.
     pub(super) async fn install() -> Result<Self, Failure> {
-        let dir = cache_dir()?.join("farm/bench-peers");
-        let failed = || Failure::during(format!("{} cannot be written", dir.display()));
-        std::fs::create_dir_all(&dir).map_err(failed())?;
-        for (name, text) in FILES {
-            std::fs::write(dir.join(name), text).map_err(failed())?;
-        }
-        let versions = [&NODE_PACKAGES[..], &PYTHON_PACKAGES[..]].concat().join("\n");
-        let stamp = dir.join("installed");
-        if std::fs::read_to_string(&stamp).is_ok_and(|known| known == versions) {
-            return Ok(Self { dir });
-        }
-        say(&format!("installing {} in {}", versions.replace('\n', ", "), dir.display()));
-        let npm = ["install", "--no-audit", "--no-fund", "--prefix", "."];
-        finish(&dir, "npm", &[&npm[..], &NODE_PACKAGES[..]].concat()).await?;
-        finish(&dir, "python3", &["-m", "venv", "venv"]).await?;
-        let pip = ["install", "--quiet", "--disable-pip-version-check"];
-        finish(&dir, "venv/bin/pip", &[&pip[..], &PYTHON_PACKAGES[..]].concat()).await?;
-        std::fs::write(&stamp, versions).map_err(failed())?;
+        let dir = installed("farm/bench-peers", &FILES, &NODE_PACKAGES, &PYTHON_PACKAGES).await?;
         Ok(Self { dir })
     }
 
@@ -111,6 +94,35 @@ impl Peers {
         server.says("ready").await?;
         Ok(server)
     }
+}
+
+/// A folder of the user's cache with these files and packages; what is missing is installed, from
+/// the package registries npm and pip are set up for.
+async fn installed(
+    name: &str,
+    files: &[(&str, &str)],
+    node: &[&str],
+    python: &[&str],
+) -> Result<PathBuf, Failure> {
+    let dir = cache_dir()?.join(name);
+    let failed = || Failure::during(format!("{} cannot be written", dir.display()));
+    std::fs::create_dir_all(&dir).map_err(failed())?;
+    for (name, text) in files {
+        std::fs::write(dir.join(name), text).map_err(failed())?;
+    }
+    let versions = [node, python].concat().join("\n");
+    let stamp = dir.join("installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|known| known == versions) {
+        return Ok(dir);
+    }
+    say(&format!("installing {} in {}", versions.replace('\n', ", "), dir.display()));
+    let npm = ["install", "--no-audit", "--no-fund", "--prefix", "."];
+    finish(&dir, "npm", &[&npm, node].concat()).await?;
+    finish(&dir, "python3", &["-m", "venv", "venv"]).await?;
+    let pip = ["install", "--quiet", "--disable-pip-version-check"];
+    finish(&dir, "venv/bin/pip", &[&pip, python].concat()).await?;
+    std::fs::write(&stamp, versions).map_err(failed())?;
+    Ok(dir)
 }
 
 fn per_second(count: &str, began: Instant) -> f64 {

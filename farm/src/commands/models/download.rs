@@ -1,9 +1,8 @@
 //! One file: fetched into `<file>.part`, gone on with where it broke off, and given its name when
 //! its length and checksum are right.
 
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write as _};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -238,10 +237,7 @@ fn git_blob(path: &Path, size: u64) -> Result<String, StoreError> {
             read => hash.update(&piece[..read]),
         }
     }
-    Ok(hash.finalize().iter().fold(String::with_capacity(40), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // a String takes everything
-        hex
-    }))
+    Ok(jobs::hex(&hash.finalize()))
 }
 
 /// Whether a partial answer begins where it was asked to: `bytes 5-9/10`.
