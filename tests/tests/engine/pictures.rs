@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use entity::cdn_asset::{self, Asset};
+use entity::cdn_asset::{self, Asset, outcome};
 use entity::enums::{AssetStatus, JobState, Queue};
 use entity::job::Model;
 use entity::{args, clock, sql};
@@ -13,6 +13,7 @@ use jobs::kinds::cdn_freshness::CdnFreshness;
 use jobs::kinds::cdn_retry::CdnRetry;
 use jobs::kinds::cdn_stats::CdnStats;
 use jobs::kinds::cdn_sync::CdnSync;
+use jobs::kinds::image_ingest::ImageIngest;
 use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::{Job, Options};
 use tests::pictures::{PictureHost, Shown};
@@ -59,6 +60,14 @@ async fn what_is_lost_in_the_storage_is_found_and_made_again() {
     }
     let drift = ran(&system, &CdnDrift {}).await.result.unwrap();
     assert_eq!(drift["missing"], 0);
+    // Of the same size, and not what its name says: whoever makes the picture again sees it.
+    let whole = std::fs::read(file(&system, &before[2], 0)).unwrap();
+    std::fs::write(file(&system, &before[2], 0), vec![0; whole.len()]).unwrap();
+    let tx = system.db().begin().await.unwrap();
+    outcome::lost(&tx, &[before[2].id]).await.unwrap();
+    tx.commit().await.unwrap();
+    ran(&system, &ImageIngest::of(before[2].profile_id, vec![before[2].id])).await;
+    assert_eq!(std::fs::read(file(&system, &before[2], 0)).unwrap(), whole);
     system.end().await;
 }
 
@@ -178,7 +187,7 @@ async fn a_worker_that_is_gone_leaves_what_it_stored_and_another_does_the_rest()
     let text = "UPDATE cdn_image_assets SET source_url = ? WHERE id = ?";
     sql::execute(system.db().write(), text, args![url, all[0].id]).await.unwrap();
     let ids = all.iter().map(|asset| asset.id).collect();
-    let job = jobs::kinds::image_ingest::ImageIngest::of(all[0].profile_id, ids);
+    let job = ImageIngest::of(all[0].profile_id, ids);
     let id = system.jobs.submit(&job, &Options::default()).await.unwrap().id;
     eventually("all but one are done", || async {
         let due = cdn_asset::of_profile(system.db().read(), all[0].profile_id).await.unwrap();

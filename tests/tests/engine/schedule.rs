@@ -237,7 +237,9 @@ async fn a_pause_holds_and_a_resume_takes_the_latest_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn run_now_joins_an_open_job_and_leaves_the_ticks_alone() {
     let mut system = still().await;
-    let ours = of(&system, ENTRIES);
+    // It alone: at another hour the way to its next tick leads over the ticks of others.
+    let prune = ENTRIES.iter().find(|entry| entry.name == "prune").unwrap();
+    let ours = of(&system, &[*prune]);
     ours.pass().await.unwrap();
     let before = row(&system, "prune").await;
     schedule::pause(system.db().write(), "prune", "ops").await.unwrap();

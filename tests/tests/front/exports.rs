@@ -147,6 +147,12 @@ async fn a_link_is_good_for_its_file_for_a_week_and_only_as_it_was_given() {
     let other = exported(&system, &dana, body).await;
     let other_link = other["download_url"].as_str().unwrap();
 
+    // Its link alone leads to it.
+    let job: Uuid = export["job_id"].as_str().unwrap().parse().unwrap();
+    let file = entity::export::by_job(system.db().read(), job).await.unwrap().unwrap();
+    let on_cdn = system.api().get(&format!("/cdn/{}", file.object_key)).await;
+    on_cdn.expect_problem(404, "no_such_picture");
+
     let (part, bytes) = system.api().with("range", "bytes=10-19").bytes(&link).await;
     let part = part.expect(206);
     assert_eq!(part.header("content-range"), Some(format!("bytes 10-19/{}", whole.len()).as_str()));

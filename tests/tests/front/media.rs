@@ -314,6 +314,8 @@ async fn a_stored_picture_whose_new_address_has_expired_has_the_profile_fetched_
     let after = assets(&system, &view).await.remove(0);
     assert_eq!((after.keys(), after.is_due()), (one.keys(), false), "what there was stays");
     assert_eq!(after.processing_error_code, None, "the provider's address is good again");
+    let made = |asset: &Asset| asset.processing_completed_at;
+    assert_eq!(made(&after), made(&one), "the same bytes are not made into thumbnails again");
     system.end().await;
 }
 

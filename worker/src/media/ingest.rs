@@ -135,14 +135,12 @@ async fn store(
         let bytes = decoded.images.get(at).ok_or_else(missing)?;
         let sha256 = sha256_hex(bytes);
         let key = key(asset.profile_id, &asset.media_id, SIZES[at], &sha256);
-        // The name is of the content: one of this size under it is this one.
-        if media.storage.size(&key).await? != Some(bytes.len() as u64) {
+        if !lies_there(media, &key, &sha256).await? {
             let bytes = Bytes::copy_from_slice(bytes);
             media.storage.put(&key, bytes, WEBP, IMMUTABLE).await?;
-        }
-        let back = media.storage.get(&key).await?;
-        if sha256_hex(&back) != sha256 {
-            return Err(StorageError::Failed(format!("{key} is not what was stored there")));
+            if !lies_there(media, &key, &sha256).await? {
+                return Err(StorageError::Failed(format!("{key} is not what was stored there")));
+            }
         }
         Ok(NewObject {
             key,
@@ -154,6 +152,15 @@ async fn store(
     };
     let (small, large) = futures_util::future::try_join(one(0), one(1)).await?;
     Ok([small, large])
+}
+
+/// Whether what lies there is what its name says.
+async fn lies_there(media: &Media, key: &str, sha256: &str) -> Result<bool, StorageError> {
+    match media.storage.get(key).await {
+        Ok(bytes) => Ok(sha256_hex(&bytes) == sha256),
+        Err(StorageError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn not_fetched(error: &FetchError, asset: &Asset) -> Outcome {
