@@ -7,6 +7,7 @@ mod body;
 mod document;
 pub mod files;
 pub mod front;
+mod gate;
 pub mod idempotency;
 pub mod identity;
 mod live;
@@ -20,6 +21,7 @@ pub mod routes;
 pub mod settings;
 mod shelf;
 pub mod state;
+mod till;
 pub mod view;
 
 use poem::middleware::SetHeader;

@@ -257,10 +257,17 @@ impl From<DbErr> for Problem {
     }
 }
 
+impl From<entity::ledger::LedgerError> for Problem {
+    fn from(error: entity::ledger::LedgerError) -> Self {
+        jobs::JobsError::from(error).into()
+    }
+}
+
 impl From<jobs::JobsError> for Problem {
     fn from(error: jobs::JobsError) -> Self {
         match error {
             jobs::JobsError::Db(error) => error.into(),
+            jobs::JobsError::Unpaid(refusal) => crate::gate::refused(&refusal),
             jobs::JobsError::Payload { .. } => {
                 tracing::error!(%error, "a job could not be written");
                 Self::internal()

@@ -16,6 +16,7 @@ use crate::live::Live;
 use crate::problem::Problem;
 use crate::recent::Recent;
 use crate::shelf::Shelf;
+use crate::till::Till;
 
 /// Which web pages may call us from a browser.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +50,8 @@ pub struct Shared {
     pub(crate) tokens: Tokens,
     /// Profiles that were looked at a moment ago.
     pub(crate) shelf: Shelf,
+    /// Where reading is paid for.
+    pub(crate) till: Till,
     clock: Recent<(), Time>,
     durations: Durations,
 }
@@ -81,6 +84,7 @@ impl AppState {
             live: Live::default(),
             tokens: Tokens::default(),
             shelf: Shelf::default(),
+            till: Till::default(),
             clock: Recent::new(CLOCK_TTL, 1),
             durations: Mutex::default(),
         }))

@@ -200,8 +200,7 @@ pub async fn job_view(state: &AppState, seen: &Seen) -> Result<JobView, Problem>
         waiting_reason: waiting_reason(state, job).await?,
         result: if job.state == JobState::Succeeded { job.result.clone() } else { None },
         error: error(job),
-        // No kind of this version has a price; holds come with the ledger.
-        credits: CreditsView { held: 0, spent: 0 },
+        credits: CreditsView { held: seen.cost.held, spent: seen.cost.spent },
         parent_id: job.parent_id,
         children: ChildrenView {
             total: seen.children.total,

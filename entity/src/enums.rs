@@ -175,6 +175,90 @@ words! {
 }
 
 words! {
+    /// What credits are spent on. What each costs is a row of `credit_pricing_rules`.
+    Action {
+        /// A creator in full, for good.
+        InfluencerUnlock = "influencer_unlock",
+        /// The analytics of a creator's posts as they were fetched.
+        PostAnalytics = "post_analytics",
+        /// A further page of a search.
+        DiscoveryPagination = "discovery_pagination",
+        /// A file.
+        BulkExport = "bulk_export",
+        /// A search with more than the simple filters.
+        AdvancedSearch = "advanced_search",
+    }
+}
+
+words! {
+    /// Where credits come from.
+    GrantSource {
+        /// The package of a subscription; gone at the end of its month.
+        Plan = "plan",
+        /// Bought.
+        Topup = "topup",
+        /// Given for a while.
+        Promo = "promo",
+        /// Given by an operator, or back.
+        Admin = "admin",
+    }
+}
+
+words! {
+    /// Where credits stand that were set aside.
+    HoldState {
+        /// Set aside for work that is open.
+        Held = "held",
+        /// Spent: the work is done.
+        Captured = "captured",
+        /// Given back: the work was not done.
+        Released = "released",
+        /// Given back by the reconciler: the work is gone.
+        Expired = "expired",
+    }
+}
+
+words! {
+    /// What changed a balance.
+    TransactionType {
+        /// Credits of a package or a promotion.
+        Earn = "earn",
+        /// Work that was done.
+        Spend = "spend",
+        /// Credits that were bought.
+        Purchase = "purchase",
+        /// The package's credits of a new month.
+        Reset = "reset",
+        /// Credits whose time is over.
+        Expire = "expire",
+        /// Credits that were kept over the end of a month; changes nothing.
+        Rollover = "rollover",
+        /// An operator's.
+        ManualAdjust = "manual_adjust",
+        /// A spend taken back.
+        Refund = "refund",
+    }
+}
+
+words! {
+    /// Where an order of credits stands.
+    OrderStatus {
+        /// Not paid yet.
+        Pending = "pending",
+        /// Being paid.
+        Processing = "processing",
+        /// Paid and delivered.
+        Completed = "completed",
+        /// Not paid.
+        Failed = "failed",
+        /// Called off.
+        Cancelled = "cancelled",
+        /// Paid back.
+        Refunded = "refunded",
+    }
+}
+
+words! {
     /// How much machinery analysed a caption, lowest first: what a lower tier answered is done
     /// again when a higher one is here.
     AiTier {

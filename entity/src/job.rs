@@ -20,6 +20,7 @@ pub mod stats;
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::enums::Action;
 pub use crate::enums::{JobState, Priority};
 use crate::time::Time;
 
@@ -107,6 +108,8 @@ pub struct Model {
     pub finished_at: Option<Time>,
     /// From then on the result is gone.
     pub result_expires_at: Option<Time>,
+    /// What those who ask for it pay it as.
+    pub credit_action: Option<Action>,
 }
 
 /// No relations are declared: joins are written where they are needed.

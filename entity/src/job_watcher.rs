@@ -95,6 +95,18 @@ pub async fn forget_children(tx: &Tx, parent: Uuid) -> Result<(), DbErr> {
     Ok(())
 }
 
+/// The users who asked for the job themselves and still wait for it.
+pub async fn direct_users<C: ConnectionTrait>(db: &C, job: Uuid) -> Result<Vec<Uuid>, DbErr> {
+    let rows: Vec<Id> = sql::all(
+        db,
+        "SELECT user_id AS id FROM job_watchers \
+         WHERE job_id = ? AND user_id IS NOT NULL AND left_at IS NULL",
+        args![job],
+    )
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
 /// The users who wait for the job now: those who asked for it themselves, and those of the jobs
 /// that wait for it, up to the root.
 pub async fn users<C: ConnectionTrait>(db: &C, job: Uuid) -> Result<Vec<Uuid>, DbErr> {

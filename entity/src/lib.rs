@@ -1,5 +1,5 @@
 //! The database as types: tables, closed enums, named queries, and the operations that must be
-//! one transaction (the job life cycle, access grants).
+//! one transaction (the job life cycle, the ledger, access grants).
 //!
 //! Owns every SQL statement of the product except the migrations. Knows nothing of job kinds,
 //! queues in memory, HTTP or providers. Start reading at [`job`] (the row is the job), then
@@ -10,8 +10,10 @@
 pub mod access;
 pub mod aggregate;
 pub mod ai_answer;
+pub mod audit;
 pub mod cdn_asset;
 pub mod clock;
+pub mod configuration;
 pub mod db;
 pub mod effect;
 pub mod enums;
@@ -20,6 +22,7 @@ pub mod idempotency;
 pub mod job;
 pub mod job_event;
 pub mod job_watcher;
+pub mod ledger;
 pub mod post;
 pub mod profile;
 pub mod queue_control;
@@ -27,6 +30,7 @@ pub mod related_profile;
 pub mod schedule;
 pub mod sql;
 pub mod stored_object;
+pub mod team;
 pub mod time;
 pub mod user;
 pub mod user_list;

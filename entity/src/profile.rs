@@ -3,6 +3,7 @@
 use sea_orm::DbErr;
 use sea_orm::entity::prelude::*;
 
+use crate::access;
 use crate::aggregate::Aggregate;
 use crate::args;
 use crate::db::Tx;
@@ -182,15 +183,11 @@ pub async fn upsert(tx: &Tx, new: &NewProfile) -> Result<Model, DbErr> {
         if let Some(known) = known.filter(|known| known.username != new.username) {
             // A row of that handle without an id was a partial answer about the same creator: who
             // has access to it has access to the whole.
-            sql::execute(
-                tx,
-                "UPDATE user_profile_access SET profile_id = ? WHERE profile_id IN \
-                 (SELECT id FROM profiles WHERE username = ? AND instagram_user_id IS NULL) \
-                 AND user_id NOT IN (SELECT user_id FROM user_profile_access \
-                   WHERE profile_id = ?)",
-                args![known.id, new.username.clone(), known.id],
-            )
-            .await?;
+            let partial =
+                "SELECT id FROM profiles WHERE username = ? AND instagram_user_id IS NULL";
+            for row in sql::rows(tx, partial, args![new.username.clone()]).await? {
+                access::inherit(tx, row.try_get("", "id")?, known.id).await?;
+            }
             sql::execute(
                 tx,
                 "DELETE FROM profiles WHERE username = ? AND instagram_user_id IS NULL",

@@ -4,8 +4,10 @@ use sea_orm::DbErr;
 use sea_orm::entity::prelude::*;
 
 use crate::args;
+use crate::db::Db;
 use crate::enums::{AccountStatus, Role, Tier};
 use crate::sql;
+use crate::team;
 use crate::time::Time;
 
 /// A user as stored.
@@ -71,10 +73,12 @@ pub struct NewUser<'a> {
     pub tier: Tier,
 }
 
-/// Stores a user, or brings the role, tier and password of the one with that address up to date.
-pub async fn upsert<C: ConnectionTrait>(db: &C, new: &NewUser<'_>) -> Result<Model, DbErr> {
+/// Stores a user with a team of their own, or brings the role, tier and password of the one with
+/// that address up to date.
+pub async fn upsert(db: &Db, new: &NewUser<'_>) -> Result<Model, DbErr> {
+    let tx = db.begin().await?;
     let row: Option<Model> = sql::one(
-        db,
+        &tx,
         &format!(
             "INSERT INTO users (id, email, hashed_password, full_name, role, status, \
          subscription_tier, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 'active', ?, {{now}}, \
@@ -94,7 +98,17 @@ pub async fn upsert<C: ConnectionTrait>(db: &C, new: &NewUser<'_>) -> Result<Mod
         ],
     )
     .await?;
-    row.ok_or(DbErr::RecordNotInserted)
+    let user = row.ok_or(DbErr::RecordNotInserted)?;
+    team::ensure_personal(&tx, user.id, user.shown_name()).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+impl Model {
+    /// What others are shown.
+    pub fn shown_name(&self) -> &str {
+        self.full_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&self.email)
+    }
 }
 
 /// Notes a sign-in.

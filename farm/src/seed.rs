@@ -30,7 +30,7 @@ pub async fn demo_users(db: &Db) -> Result<(), Failure> {
             role,
             tier: Tier::Standard,
         };
-        user::upsert(db.write(), &new).await?;
+        user::upsert(db, &new).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entity::enums::{Priority, Queue};
+use entity::enums::{Action, Priority, Queue};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::backoff::Backoff;
@@ -28,7 +28,7 @@ pub struct Policy {
     /// Version of the payload's shape.
     pub payload_version: i32,
     /// Credit action it is charged as.
-    pub price: Option<&'static str>,
+    pub price: Option<Action>,
 }
 
 /// The rules of the farm's own housekeeping; two goes are enough, for the next tick comes.

@@ -19,6 +19,8 @@ pub struct RedriveDone {
     pub superseded: u64,
     /// Left as they are: they are no longer failed, or gone.
     pub changed: u64,
+    /// Left as they are: those who wait for them cannot pay.
+    pub unpaid: u64,
 }
 
 impl Jobs {
@@ -51,6 +53,7 @@ impl Jobs {
             done.queued += part.queued.len() as u64;
             done.superseded += part.superseded;
             done.changed += part.changed;
+            done.unpaid += part.unpaid;
         }
         Ok(done)
     }

@@ -7,6 +7,7 @@ use entity::job::Model;
 use entity::job::cancel::{self, Cancel, Leaver};
 use entity::job::enqueue::{self, Enqueued, NewJob};
 use entity::job::retry::{self, Retried};
+use entity::ledger::{Action, LedgerError, Refusal};
 use entity::{Db, DbErr, Time, Tx};
 use uuid::Uuid;
 
@@ -20,6 +21,9 @@ pub enum JobsError {
     /// The database refused.
     #[error("job could not be stored: {0}")]
     Db(#[from] DbErr),
+    /// Who asks cannot pay.
+    #[error("job was not stored: {0}")]
+    Unpaid(Refusal),
     /// A payload that cannot be written as JSON.
     #[error("payload of {kind} cannot be written: {source}")]
     Payload {
@@ -28,6 +32,27 @@ pub enum JobsError {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+impl From<LedgerError> for JobsError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Db(error) => Self::Db(error),
+            LedgerError::Refused(refusal) => Self::Unpaid(refusal),
+        }
+    }
+}
+
+/// What the user of a job pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cost {
+    /// What the policy says.
+    #[default]
+    Policy,
+    /// This.
+    Of(Action),
+    /// Nothing: an operator's.
+    Nothing,
 }
 
 /// Who asks, and how urgently.
@@ -51,6 +76,8 @@ pub struct Options {
     pub request_id: Option<String>,
     /// W3C `traceparent` of that request.
     pub trace_parent: Option<String>,
+    /// What the user pays.
+    pub cost: Cost,
 }
 
 impl Options {
@@ -91,6 +118,11 @@ pub fn new_job<J: Job>(job: &J, options: &Options) -> Result<NewJob, JobsError> 
         parent_id: options.parent_id,
         request_id: options.request_id.clone(),
         trace_parent: options.trace_parent.clone(),
+        credit_action: match options.cost {
+            Cost::Policy => policy.price,
+            Cost::Of(action) => Some(action),
+            Cost::Nothing => None,
+        },
     })
 }
 
@@ -144,14 +176,14 @@ impl Jobs {
     }
 
     /// Stores a job on its own; then call [`Jobs::announce`].
-    pub async fn store(&self, job: &NewJob) -> Result<Enqueued, DbErr> {
+    pub async fn store(&self, job: &NewJob) -> Result<Enqueued, JobsError> {
         if let Some(enqueued) = enqueue::enqueue_alone(&self.db, job).await? {
             return Ok(enqueued);
         }
         let tx = self.db.begin().await?;
         let stored = enqueue::enqueue_many(&tx, std::slice::from_ref(job)).await?;
         tx.commit().await?;
-        stored.into_iter().next().ok_or(DbErr::RecordNotInserted)
+        stored.into_iter().next().ok_or_else(|| DbErr::RecordNotInserted.into())
     }
 
     /// Stores many jobs in one transaction and sends their tickets.

@@ -6,6 +6,7 @@ use entity::DbErr;
 use entity::db::answered;
 use entity::enums::{Priority, Queue};
 use entity::job::{cancel, due, integrity, rescue};
+use entity::ledger::settle;
 use jobs::ticket::LANE_CAPACITY;
 use jobs::{Jobs, Lane, Signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -154,6 +155,9 @@ impl Upkeep {
             let repaired = integrity::repair_parents(&tx).await?;
             tx.commit().await?;
             self.jobs.changed(repaired);
+            let tx = self.jobs.db().begin().await?;
+            settle::mend(&tx, BATCH).await?;
+            tx.commit().await?;
             self.rescue().await?;
             self.fail_overdue().await?;
         }

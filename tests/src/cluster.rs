@@ -232,7 +232,7 @@ impl Cluster {
             role,
             tier: Tier::Standard,
         };
-        let user = user::upsert(self.db().write(), &new).await.unwrap();
+        let user = user::upsert(self.db(), &new).await.unwrap();
         (user.id, self.issuer.sign(&user, 3_600).unwrap())
     }
 

@@ -311,7 +311,7 @@ impl System {
             role,
             tier: Tier::Standard,
         };
-        user::upsert(self.db().write(), &new).await.expect("a user")
+        user::upsert(self.db(), &new).await.expect("a user")
     }
 
     /// The row of a job.
@@ -416,6 +416,8 @@ impl System {
     pub async fn end_with_open_jobs(mut self) {
         let findings = entity::job::integrity::inspect(self.db().read()).await.expect("integrity");
         assert!(findings.is_clean(), "{findings:?}");
+        let ledger = entity::ledger::audit::audit(self.db().read()).await.expect("the ledger");
+        assert!(ledger.is_clean(), "the ledger does not add up: {ledger:#?}");
         let twice = entity::effect::counts(self.db().read(), 1).await.expect("effects");
         assert!(twice.is_empty(), "effects that took place twice: {twice:?}");
         self.stop.cancel();

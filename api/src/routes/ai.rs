@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use entity::aggregate::VERIFIED_SHARE;
 use entity::job::query::{self, Children, Seen};
 use entity::job::{JobState, Model as Job};
+use entity::ledger::read::Cost;
 use entity::post::analysis as posts;
 use entity::{Time, worker};
 use jobs::Kind;
@@ -315,6 +316,7 @@ async fn open_analysis(
     let mine = query::seen(state.db().read(), caller.viewer(), &[job.id]).await?;
     let (id, job_state) = (job.id, job.state.into());
     let link = (!mine.is_empty()).then(|| location(id));
-    let progress = view::progress(&Seen { job, children: Children::default() });
+    let progress =
+        view::progress(&Seen { job, children: Children::default(), cost: Cost::default() });
     Ok(OpenAnalysis { id, state: job_state, progress, link })
 }

@@ -106,6 +106,8 @@ pub struct RedriveReport {
     pub skipped_superseded: u64,
     /// Left as they are, because they were no longer failed when their turn came.
     pub skipped_changed: u64,
+    /// Left as they are, because those who wait for them cannot pay.
+    pub skipped_unpaid: u64,
     /// So many are due in each second.
     pub rate_per_second: u32,
     /// When the last of them is due, counted from the first.
@@ -279,6 +281,7 @@ async fn found(state: &AppState, redrive: &Redrive) -> Result<(Vec<Uuid>, Redriv
         queued: found.len() as u64,
         skipped_superseded: superseded,
         skipped_changed: 0,
+        skipped_unpaid: 0,
         rate_per_second: redrive.rate_per_second,
         spread_ms: 0,
         sample_ids: found.iter().take(SAMPLES as usize).copied().collect(),
@@ -304,6 +307,7 @@ pub async fn run(
     report.queued = done.queued;
     report.skipped_superseded += done.superseded;
     report.skipped_changed = done.changed;
+    report.skipped_unpaid = done.unpaid;
     report.spread_ms = spread_ms(&report);
     Ok(report)
 }

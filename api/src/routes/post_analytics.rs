@@ -259,7 +259,7 @@ async fn within_reach(
         return Err(not_stored(&missing));
     }
     let admin = caller.0.user.role.is_admin();
-    found.retain(|reach| admin || reach.until.is_some());
+    found.retain(|reach| admin || reach.open);
     let locked = absent(&found);
     if locked.is_empty() {
         return Ok(found);

@@ -9,7 +9,7 @@ use entity::job::enqueue::{self, Enqueued, NewJob};
 use entity::job::query::Seen;
 use entity::job::retry::{self, Retried};
 use jobs::policy::Job;
-use jobs::submit::{Options, new_job};
+use jobs::submit::{Cost, Options, new_job};
 use poem::Request;
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Json;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::follow::until_done;
 use crate::front::RequestId;
+use crate::gate;
 use crate::idempotency::{Key, Known};
 use crate::identity::Caller;
 use crate::problem::Problem;
@@ -208,6 +209,7 @@ async fn begin(tx: &Tx, work: Work) -> Result<Begun, Problem> {
             Err(Problem::conflict("job_superseded", detail))
         }
         Retried::Missing => Err(gone()),
+        Retried::Unpaid(refusal) => Err(gate::refused(&refusal)),
     }
 }
 
@@ -243,6 +245,8 @@ pub(crate) fn options(caller: &Caller, request: &Request) -> Options {
         priority: Some(entity::enums::Priority::Interactive),
         request_id: request.data::<RequestId>().map(|id| id.0.clone()),
         trace_parent,
+        // Operators pay nothing.
+        cost: if caller.0.user.role.is_admin() { Cost::Nothing } else { Cost::Policy },
         ..Options::default()
     }
 }

@@ -7,6 +7,7 @@ use super::end::{self, Settled};
 use super::{JobState, Model};
 use crate::db::Tx;
 use crate::job_event::{self, EventKind};
+use crate::ledger::settle;
 use crate::sql::{self, list};
 use crate::time::Time;
 use crate::{args, job_watcher};
@@ -45,6 +46,11 @@ pub async fn cancel(tx: &Tx, id: Uuid, leaver: Leaver) -> Result<Option<Cancel>,
         return Ok(Some(cancel));
     }
     job_watcher::leave(tx, id, leaver).await?;
+    match leaver {
+        Leaver::User(user) => settle::left(tx, id, Some(user)).await?,
+        Leaver::Operator => settle::left(tx, id, None).await?,
+        Leaver::Parent(_) => {}
+    }
     if leaver != Leaver::Operator && job_watcher::anybody_left(tx, id).await? {
         cancel.shared = true;
         cancel.job = bump(tx, id).await?;

@@ -212,6 +212,8 @@ pub struct Redriven {
     pub superseded: u64,
     /// Left as they are: they are no longer failed, or gone.
     pub changed: u64,
+    /// Left as they are: those who wait for them cannot pay.
+    pub unpaid: u64,
 }
 
 /// When the n-th job of a redrive is due, counted from the first, in milliseconds.
@@ -251,6 +253,10 @@ pub async fn redrive(
             Retried::NotEnded(_) | Retried::Missing => {
                 one.rollback().await?;
                 done.changed += 1;
+            }
+            Retried::Unpaid(_) => {
+                one.rollback().await?;
+                done.unpaid += 1;
             }
         }
     }

@@ -7,6 +7,7 @@ use sea_orm::prelude::{Json, Uuid};
 use super::{Fence, JobState, Model, fingerprint, with_error};
 use crate::db::Tx;
 use crate::job_event::{self, EventKind};
+use crate::ledger::settle;
 use crate::sql::{self, Arg, list};
 use crate::{args, clock};
 
@@ -262,12 +263,14 @@ struct ParentRow {
     children_open: i32,
 }
 
-/// Last step of every end: counts the ended jobs down at the parents that wait for them, and
-/// ends those parents that wait for nobody any more. Returns every parent that changed.
+/// Last step of every end: settles what is held for the ended jobs, counts them down at the parents
+/// that wait for them, and ends those parents that wait for nobody any more. Returns every parent
+/// that changed.
 pub async fn children_ended(tx: &Tx, ended: &[Uuid]) -> Result<Vec<Uuid>, DbErr> {
     let mut changed = vec![];
     let mut ended = ended.to_vec();
     while !ended.is_empty() {
+        settle::ended(tx, &ended).await?;
         let parents: Vec<ParentRow> = sql::all(
             tx,
             "UPDATE jobs SET version = version + 1, children_open = children_open - \

@@ -1,12 +1,15 @@
 //! Enqueue: insert, or join the unfinished job that holds the key.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sea_orm::prelude::{Json, Uuid};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::Priority;
 use crate::db::{Db, Tx};
+use crate::enums::Action;
+use crate::ledger::LedgerError;
+use crate::ledger::spend::{self, Charge};
 use crate::sql::{self, Arg, at};
 use crate::time::Time;
 use crate::{args, job_watcher};
@@ -44,6 +47,8 @@ pub struct NewJob {
     pub request_id: Option<String>,
     /// Trace that starts it.
     pub trace_parent: Option<String>,
+    /// What its user pays it as.
+    pub credit_action: Option<Action>,
 }
 
 /// What became of a [`NewJob`].
@@ -67,6 +72,12 @@ struct Inserted {
 }
 
 #[derive(sea_orm::FromQueryResult)]
+struct Payer {
+    job_id: Uuid,
+    user_id: Uuid,
+}
+
+#[derive(sea_orm::FromQueryResult)]
 struct Joined {
     id: Uuid,
     queue: String,
@@ -74,15 +85,16 @@ struct Joined {
     state: super::JobState,
 }
 
-/// Rows per INSERT: with 16 values each below the 32,766 that SQLite takes.
+/// Rows per INSERT: with 17 values each below the 32,766 that SQLite takes.
 const CHUNK: usize = 1_000;
 
 /// Stores the jobs in the caller's transaction, in order. A job whose key is held by an
-/// unfinished job of its kind joins that one: a watcher row, and its priority if more urgent.
+/// unfinished job of its kind joins that one: a watcher row, and its priority if more urgent. What
+/// costs is set aside in the same transaction, for each user once a job.
 ///
 /// # Errors
-/// Database errors only; the caller rolls back.
-pub async fn enqueue_many(tx: &Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, DbErr> {
+/// [`LedgerError::Refused`] when somebody cannot pay. The caller rolls back, whatever it is.
+pub async fn enqueue_many(tx: &Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, LedgerError> {
     // In the order of their keys: two callers that ask for the same work in different orders
     // would wait for each other for ever.
     let mut order: Vec<usize> = (0..jobs.len()).collect();
@@ -111,14 +123,47 @@ pub async fn enqueue_many(tx: &Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, DbE
         .map(|(job, enqueued)| (enqueued.id, job.user_id, job.parent_id))
         .collect();
     job_watcher::add(tx, &watchers).await?;
+    let charged = jobs
+        .iter()
+        .zip(&done)
+        .filter_map(|(job, enqueued)| Some((enqueued.id, job.user_id?, job.credit_action?)));
+    charge(tx, charged.collect()).await?;
     Ok(done)
 }
 
+/// Sets aside what these users pay for these jobs, unless it is set aside already. After the rows
+/// of the jobs: who ends one takes his locks in that order, too.
+pub(super) async fn charge(
+    tx: &Tx,
+    charged: BTreeSet<(Uuid, Uuid, Action)>,
+) -> Result<(), LedgerError> {
+    if charged.is_empty() {
+        return Ok(());
+    }
+    let jobs: Vec<Uuid> = charged.iter().map(|(job, ..)| *job).collect();
+    let open: Vec<Payer> = sql::all(
+        tx,
+        "SELECT job_id, user_id FROM credit_holds WHERE job_id IN {list} AND state = 'held'",
+        args![sql::list(&jobs)],
+    )
+    .await?;
+    let open: HashSet<(Uuid, Uuid)> = open.iter().map(|row| (row.job_id, row.user_id)).collect();
+    let charges: Vec<Charge> = charged
+        .into_iter()
+        .filter(|(job, user, _)| !open.contains(&(*job, *user)))
+        .map(|(job, user, action)| Charge { user, action, key: None, job: Some(job) })
+        .collect();
+    for held in spend::hold(tx, &charges).await? {
+        held?;
+    }
+    Ok(())
+}
+
 /// Stores a job with a single statement, which commits by itself: a third of the round trips of a
-/// transaction. `None` when that is not enough, and nothing was stored: on SQLite, and where an
-/// unfinished job holds the key.
+/// transaction. `None` when that is not enough, and nothing was stored: on SQLite, for what costs,
+/// and where an unfinished job holds the key.
 pub async fn enqueue_alone(db: &Db, job: &NewJob) -> Result<Option<Enqueued>, DbErr> {
-    if !watches(db.backend()) {
+    if !watches(db.backend()) || job.credit_action.is_some() {
         return Ok(None);
     }
     let id = Uuid::now_v7();
@@ -167,6 +212,7 @@ async fn insert<C: ConnectionTrait>(
                 job.request_id.clone().into(),
                 job.trace_parent.clone().into(),
                 job.delay_ms.into(),
+                job.credit_action.map(Action::as_str).into(),
             ];
             if watches {
                 row.push(Uuid::now_v7().into());
@@ -178,17 +224,19 @@ async fn insert<C: ConnectionTrait>(
         // A parent watches as a job, as in `job_watcher::add`.
         format!(
             "WITH new AS (SELECT * FROM {{rows}}), \
-             stored AS ({INSERT} {{now}} + column16::bigint * interval '1 millisecond', {{now}} \
+             stored AS ({INSERT} column17::text, {{now}} + column16::bigint * interval '1 millisecond', {{now}} \
                FROM new {UNLESS_HELD} RETURNING id), \
              watched AS (INSERT INTO job_watchers (id, job_id, user_id, parent_id, created_at) \
-               SELECT column17::uuid, column1::uuid, \
+               SELECT column18::uuid, column1::uuid, \
                CASE WHEN column13 IS NULL THEN column11::uuid END, column13::uuid, {{now}} \
                FROM new JOIN stored ON stored.id = column1::uuid \
                WHERE column11 IS NOT NULL OR column13 IS NOT NULL) \
              SELECT id FROM stored"
         )
     } else {
-        format!("{INSERT} {{now}} + column16, {{now}} FROM {{rows}} {UNLESS_HELD} RETURNING id")
+        format!(
+            "{INSERT} column17, {{now}} + column16, {{now}} FROM {{rows}} {UNLESS_HELD} RETURNING id"
+        )
     };
     let rows: Vec<Inserted> = sql::all(db, &text, vec![Arg::Rows(rows)]).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
@@ -198,7 +246,7 @@ async fn insert<C: ConnectionTrait>(
 /// statement, so a batch shares one time.
 const INSERT: &str = "INSERT INTO jobs (id, kind, queue, priority, payload, payload_version, key, \
      max_attempts, progress_total, deadline_at, user_id, team_id, parent_id, request_id, \
-     trace_parent, run_at, created_at) \
+     trace_parent, credit_action, run_at, created_at) \
      SELECT column1::uuid, column2::text, column3::text, column4::smallint, column5::jsonb, \
      column6::int, column7::text, column8::int, column9::int, column10::timestamptz, \
      column11::uuid, column12::uuid, column13::uuid, column14::text, column15::text,";
@@ -215,10 +263,16 @@ async fn join_or_insert(tx: &Tx, job: &NewJob) -> Result<Enqueued, DbErr> {
         let joined: Option<Joined> = sql::one(
             tx,
             "UPDATE jobs SET version = version + 1, cancel_requested_at = NULL, \
-             priority = CASE WHEN priority > ? THEN ? ELSE priority END \
+             credit_action = COALESCE(?, credit_action), priority = CASE WHEN priority > ? THEN ? ELSE priority END \
              WHERE kind = ? AND key = ? AND state IN ('queued', 'running', 'retrying') \
              RETURNING id, queue, priority, state",
-            args![job.priority as i16, job.priority as i16, job.kind, job.key.clone()],
+            args![
+                job.credit_action.map(Action::as_str),
+                job.priority as i16,
+                job.priority as i16,
+                job.kind,
+                job.key.clone()
+            ],
         )
         .await?;
         if let Some(joined) = joined {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::end;
 use crate::args;
 use crate::db::Tx;
+use crate::ledger::settle::{SLACK_MS, STRAY};
 use crate::sql;
 
 /// What one pass found.
@@ -21,13 +22,15 @@ pub struct Findings {
     pub kinds_without_worker: i64,
     /// Waiting rows past their deadline by more than 30 s.
     pub overdue: i64,
+    /// Credits that are held although no open job is theirs, as a number of holds.
+    pub stray_holds: i64,
 }
 
 impl Findings {
     /// True when nothing is wrong. Kinds without a worker are reported, not an error: the worker
     /// may be on its way.
     pub fn is_clean(&self) -> bool {
-        self.orphan_runs == 0 && self.parents_off == 0 && self.overdue == 0
+        self.orphan_runs == 0 && self.parents_off == 0 && self.overdue == 0 && self.stray_holds == 0
     }
 }
 
@@ -79,6 +82,12 @@ pub async fn inspect<C: ConnectionTrait>(db: &C) -> Result<Findings, DbErr> {
             "SELECT count(*) AS n FROM jobs WHERE state IN ('queued', 'retrying') \
              AND deadline_at <= {now-?}",
             args![slack],
+        )
+        .await?,
+        stray_holds: count(
+            db,
+            &format!("SELECT count(*) AS n FROM credit_holds h WHERE {STRAY}"),
+            args![SLACK_MS],
         )
         .await?,
     })

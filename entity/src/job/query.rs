@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::{JobState, Model};
 use crate::args;
+use crate::ledger::read::{self, Cost};
 use crate::sql::{self, Arg, list};
 use crate::time::Time;
 
@@ -29,6 +30,8 @@ pub struct Seen {
     pub job: Model,
     /// Children and what became of them.
     pub children: Children,
+    /// What it costs the viewer; an operator sees what it costs everybody.
+    pub cost: Cost,
 }
 
 /// Sums over a job's children.
@@ -97,10 +100,20 @@ pub async fn seen<C: ConnectionTrait>(
             true
         });
     }
-    with_children(db, jobs).await.map(|mut seen| {
-        seen.sort_by_key(|s| ids.iter().position(|id| *id == s.job.id));
-        seen
-    })
+    let mut seen = with_children(db, jobs).await?;
+    seen.sort_by_key(|s| ids.iter().position(|id| *id == s.job.id));
+    let charged = |seen: &&mut Seen| seen.job.credit_action.is_some();
+    let ids: Vec<Uuid> = seen.iter_mut().filter(charged).map(|seen| seen.job.id).collect();
+    if !ids.is_empty() {
+        let user = match viewer {
+            Viewer::User(user) => Some(user),
+            Viewer::Admin => None,
+        };
+        for cost in read::costs(db, &ids, user).await? {
+            seen.iter_mut().filter(|s| s.job.id == cost.job_id).for_each(|s| s.cost = cost);
+        }
+    }
+    Ok(seen)
 }
 
 async fn with_children<C: ConnectionTrait>(db: &C, jobs: Vec<Model>) -> Result<Vec<Seen>, DbErr> {
@@ -146,7 +159,7 @@ async fn with_children<C: ConnectionTrait>(db: &C, jobs: Vec<Model>) -> Result<V
                     share: sum.share,
                 })
                 .unwrap_or_default();
-            Seen { job, children }
+            Seen { job, children, cost: Cost::default() }
         })
         .collect())
 }

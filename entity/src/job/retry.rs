@@ -3,9 +3,10 @@
 use sea_orm::prelude::Uuid;
 use sea_orm::{DbErr, FromQueryResult};
 
-use super::{JobState, Model};
+use super::{JobState, Model, enqueue};
 use crate::db::{Tx, is_unique_violation};
 use crate::job_event::{self, EventKind};
+use crate::ledger::{LedgerError, Refusal};
 use crate::sql::{self, list};
 use crate::{args, job_watcher};
 
@@ -20,6 +21,8 @@ pub enum Retried {
     KeyTaken,
     /// No such job.
     Missing,
+    /// Somebody who waits for it cannot pay; roll back.
+    Unpaid(Refusal),
 }
 
 /// How a job is queued again.
@@ -80,7 +83,11 @@ pub(super) async fn again(tx: &Tx, id: Uuid, how: &Again<'_>) -> Result<Retried,
                 user => user,
             };
             job_watcher::add(tx, &[(id, user, None)]).await?;
-            Ok(Retried::Queued(Box::new(job)))
+            match charge_again(tx, &job, user).await {
+                Ok(()) => Ok(Retried::Queued(Box::new(job))),
+                Err(LedgerError::Refused(refusal)) => Ok(Retried::Unpaid(refusal)),
+                Err(LedgerError::Db(error)) => Err(error),
+            }
         }
         Ok(None) => match super::query::by_id(tx, id).await? {
             Some(job) => Ok(Retried::NotEnded(Box::new(job))),
@@ -89,6 +96,17 @@ pub(super) async fn again(tx: &Tx, id: Uuid, how: &Again<'_>) -> Result<Retried,
         Err(error) if is_unique_violation(&error) => Ok(Retried::KeyTaken),
         Err(error) => Err(error),
     }
+}
+
+/// What it costs is set aside anew: for the one who asks, or, when an operator does, for all who
+/// wait.
+async fn charge_again(tx: &Tx, job: &Model, user: Option<Uuid>) -> Result<(), LedgerError> {
+    let Some(action) = job.credit_action else { return Ok(()) };
+    let users = match user {
+        Some(user) => vec![user],
+        None => job_watcher::direct_users(tx, job.id).await?,
+    };
+    enqueue::charge(tx, users.into_iter().map(|user| (job.id, user, action)).collect()).await
 }
 
 #[derive(FromQueryResult)]

@@ -3,6 +3,7 @@
 use sea_orm::prelude::{Json, Uuid};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
+use crate::access;
 use crate::aggregate::Fact;
 use crate::args;
 use crate::db::Tx;
@@ -294,8 +295,8 @@ pub struct Reach {
     pub profile_id: Uuid,
     /// Its code.
     pub shortcode: String,
-    /// When the user's access to that profile ends; null without.
-    pub until: Option<Time>,
+    /// Whether the user may see that profile.
+    pub open: bool,
 }
 
 /// The stored posts of these codes, with the user's access: those within reach first.
@@ -304,16 +305,31 @@ pub async fn reach<C: ConnectionTrait>(
     user: Uuid,
     codes: &[String],
 ) -> Result<Vec<Reach>, DbErr> {
-    sql::all(
+    #[derive(FromQueryResult)]
+    struct Stored {
+        id: Uuid,
+        profile_id: Uuid,
+        shortcode: String,
+    }
+    let stored: Vec<Stored> = sql::all(
         db,
-        "SELECT p.id AS id, p.profile_id AS profile_id, p.shortcode AS shortcode, \
-         a.expires_at AS until FROM posts p LEFT JOIN user_profile_access a \
-         ON a.profile_id = p.profile_id AND a.user_id = ? AND a.expires_at > {now} \
-         WHERE p.shortcode IN {list} \
-         ORDER BY CASE WHEN a.expires_at IS NULL THEN 1 ELSE 0 END, p.id",
-        vec![user.into(), list(codes)],
+        "SELECT id, profile_id, shortcode FROM posts WHERE shortcode IN {list} ORDER BY id",
+        vec![list(codes)],
     )
-    .await
+    .await?;
+    let mut profiles: Vec<Uuid> = stored.iter().map(|post| post.profile_id).collect();
+    profiles.sort_unstable();
+    profiles.dedup();
+    let open = access::among(db, user, &profiles).await?;
+    let reached = stored.into_iter().map(|post| Reach {
+        open: open.contains(&post.profile_id),
+        id: post.id,
+        profile_id: post.profile_id,
+        shortcode: post.shortcode,
+    });
+    let mut reached: Vec<Reach> = reached.collect();
+    reached.sort_by_key(|post| !post.open);
+    Ok(reached)
 }
 
 /// How far back a scan looks for aggregates older than their posts, in milliseconds: two days. What

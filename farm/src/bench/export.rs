@@ -92,7 +92,7 @@ async fn fill(stack: &Stack, options: &Options) -> Result<Uuid, Failure> {
         role: UserRole::User,
         tier: Tier::Premium,
     };
-    let owner = user::upsert(stack.db().write(), &new).await?.id;
+    let owner = user::upsert(stack.db(), &new).await?.id;
     let Options { profiles, posts, .. } = options;
     for text in [
         format!(

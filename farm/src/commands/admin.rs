@@ -59,6 +59,6 @@ pub(crate) async fn account(
         role: Role::Admin,
         tier: known.as_ref().map_or(Tier::Free, |known| known.subscription_tier),
     };
-    let user = user::upsert(db.write(), &new).await?;
+    let user = user::upsert(db, &new).await?;
     Ok((user, generated))
 }

@@ -181,6 +181,10 @@ fn told(report: &RedriveReport) -> String {
     if report.skipped_changed > 0 {
         lines.push(format!("{} {skipped}: no longer failed", report.skipped_changed));
     }
+    if report.skipped_unpaid > 0 {
+        let count = report.skipped_unpaid;
+        lines.push(format!("{count} {skipped}: who waits for them cannot pay"));
+    }
     if report.dry_run {
         lines.extend(report.sample_ids.iter().map(|id| format!("  {id}")));
         if report.matched > report.sample_ids.len() as u64 {

@@ -187,6 +187,9 @@ async fn retry(state: &AppState, id: Uuid, json: bool) -> Result<String, Failure
             Err(Failure::new(format!("another open job does the work of {id}; follow that one")))
         }
         Retried::Missing => Err(Failure::new(format!("there is no job {id}"))),
+        Retried::Unpaid(refusal) => {
+            Err(Failure::new(format!("who waits for {id} cannot pay for it: {refusal}")))
+        }
     }
 }
 

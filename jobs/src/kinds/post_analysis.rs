@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entity::enums::{Priority, Queue};
+use entity::enums::{Action, Priority, Queue};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -85,7 +85,7 @@ impl Job for PostAnalysis {
         stages: &["models", "posts", "aggregate"],
         end: End::Committed,
         payload_version: 1,
-        price: None,
+        price: Some(Action::PostAnalytics),
     };
     type Output = PostsAnalyzed;
 

@@ -8,6 +8,7 @@ mod fence;
 mod hand;
 mod keys;
 mod lanes;
+mod ledger;
 mod lifecycle;
 mod outcomes;
 mod pictures;

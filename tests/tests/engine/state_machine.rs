@@ -289,6 +289,7 @@ impl<'a> World<'a> {
             parent_id: None,
             request_id: None,
             trace_parent: None,
+            credit_action: None,
         }
     }
 
@@ -418,6 +419,7 @@ impl<'a> World<'a> {
             Retried::KeyTaken => assert!(ended && taken),
             Retried::NotEnded(_) => assert!(!ended),
             Retried::Missing => panic!("the job is there"),
+            Retried::Unpaid(refusal) => panic!("it costs nothing: {refusal}"),
         }
         tx.rollback().await.unwrap();
         false

@@ -126,7 +126,7 @@ async fn what_cannot_be_exported_is_refused_with_the_field_and_the_rule() {
         role: entity::enums::Role::User,
         tier: Tier::Free,
     };
-    user::upsert(system.db().write(), &new).await.unwrap();
+    user::upsert(system.db(), &new).await.unwrap();
     let free = system.as_user("free").await;
     let refused = free.post_json(EXPORT, body).await.expect_problem(402, "feature_locked");
     assert_eq!(refused.header("x-feature-locked"), Some("export"));

@@ -66,6 +66,12 @@ impl From<DbErr> for JobError {
     }
 }
 
+impl From<entity::ledger::LedgerError> for JobError {
+    fn from(error: entity::ledger::LedgerError) -> Self {
+        jobs::JobsError::from(error).into()
+    }
+}
+
 impl From<models::EngineError> for JobError {
     fn from(error: models::EngineError) -> Self {
         use models::EngineError::{Cancelled, Lost, Overloaded, Stopped};
@@ -93,6 +99,7 @@ impl From<jobs::JobsError> for JobError {
         match error {
             jobs::JobsError::Db(error) => error.into(),
             jobs::JobsError::Payload { source, .. } => source.into(),
+            jobs::JobsError::Unpaid(refusal) => Self::fatal("unpaid", refusal.to_string()),
         }
     }
 }

@@ -140,7 +140,7 @@ async fn person(
 ) -> Result<(uuid::Uuid, String), Failure> {
     let (hashed_password, full_name, tier) = (None, Some("Bench"), Tier::Standard);
     let new = NewUser { email, hashed_password, full_name, role, tier };
-    let user = user::upsert(stack.db().write(), &new).await?;
+    let user = user::upsert(stack.db(), &new).await?;
     let token = issuer.sign(&user, TOKEN_TTL_S).map_err(Failure::during("no token"))?;
     Ok((user.id, token))
 }

@@ -1,0 +1,489 @@
+//! One wallet with its grants, and what may be done to them. No input, no output: what changed is
+//! stored by the book it is in.
+
+use std::collections::BTreeMap;
+
+use sea_orm::FromQueryResult;
+use sea_orm::prelude::{Json, Uuid};
+
+use super::calendar::{self, Cycle};
+use super::{Action, GrantSource, HoldState, Part, TransactionType};
+use crate::time::Time;
+
+/// `credit_wallets`.
+#[derive(Clone, Debug, PartialEq, FromQueryResult)]
+pub struct Wallet {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// Credits that may be spent.
+    pub available: i64,
+    /// Credits set aside for open work.
+    pub held: i64,
+    /// The package its owner subscribed to.
+    pub package: Option<String>,
+    /// What that package gives a month.
+    pub monthly_credits: Option<i64>,
+    /// Whether it is paid for.
+    pub subscription_active: bool,
+    /// When its owner signed up: its months begin on that day.
+    pub anchor_at: Time,
+    /// When this month of it began.
+    pub cycle_start: Time,
+    /// When the next one begins.
+    pub next_reset_at: Time,
+    /// So many months a package's credits are kept longer.
+    pub rollover_months_allowed: i32,
+    /// Nothing may be spent: locked by an operator.
+    pub is_locked: bool,
+    /// Nothing may be spent: frozen for a reason.
+    pub is_frozen: bool,
+    /// The reason.
+    pub freeze_reason: Option<String>,
+    /// Credits spent since [`Self::cycle_start`].
+    pub spent_this_cycle: i64,
+    /// Credits that ever came in.
+    pub lifetime_earned: i64,
+    /// Credits ever spent.
+    pub lifetime_spent: i64,
+    /// How many transactions it has; each has a number.
+    pub entries: i64,
+}
+
+/// `credit_grants`: credits that came in together.
+#[derive(Clone, Debug, PartialEq, FromQueryResult)]
+pub struct Grant {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub wallet_id: Uuid,
+    /// Where it comes from.
+    pub source: GrantSource,
+    /// What came in.
+    pub amount: i64,
+    /// What is left, held or not.
+    pub remaining: i64,
+    /// What of that is held.
+    pub held: i64,
+    /// Ends of a month it was kept over.
+    pub rollovers: i32,
+    /// Good from then on.
+    pub effective_at: Time,
+    /// Good until then; `None`: for good.
+    pub expires_at: Option<Time>,
+    /// What it was given for; unique, so that it is given once.
+    pub reference: Option<String>,
+}
+
+impl Grant {
+    /// What is spent first: the package's before what was kept of earlier months, then what was
+    /// given, then what was bought; what ends sooner before what ends later.
+    fn turn(&self) -> (u8, i64, Time, Uuid) {
+        let class = match self.source {
+            GrantSource::Plan if self.rollovers == 0 => 0,
+            GrantSource::Plan => 1,
+            GrantSource::Promo | GrantSource::Admin => 2,
+            GrantSource::Topup => 3,
+        };
+        (class, self.expires_at.map_or(i64::MAX, |at| at.0), self.effective_at, self.id)
+    }
+
+    fn is_over(&self, now: Time) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// `credit_holds`: credits set aside, or a free turn.
+#[derive(Clone, Debug, PartialEq, FromQueryResult)]
+pub struct Hold {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose wallet.
+    pub wallet_id: Uuid,
+    /// Whose.
+    pub user_id: Uuid,
+    /// For what.
+    pub action_type: Action,
+    /// How many; 0 for a free turn.
+    pub amount: i64,
+    /// A turn of the month's free ones.
+    pub is_free: bool,
+    /// The calendar month it counts in.
+    pub month_year: String,
+    /// Where it stands.
+    pub state: HoldState,
+    /// Of which grants: a list of [`Part`]s.
+    pub parts: Json,
+    /// Unique for the user: the same again is this one.
+    pub key: Option<String>,
+    /// What the key was used for.
+    pub fingerprint: Option<String>,
+    /// The job it is for.
+    pub job_id: Option<Uuid>,
+    /// What is bought.
+    pub reference: Option<String>,
+    /// Which state of it.
+    pub edition: Option<String>,
+    /// The number of the transaction that spent it.
+    pub entry: Option<i64>,
+    /// When it was set aside.
+    pub created_at: Time,
+    /// When it was spent or given back.
+    pub settled_at: Option<Time>,
+}
+
+impl Hold {
+    fn parts(&self) -> Vec<Part> {
+        serde_json::from_value(self.parts.clone()).unwrap_or_default()
+    }
+}
+
+/// `credit_usage`: what a user did of an action in a calendar month.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Usage {
+    /// Whose.
+    pub user_id: Uuid,
+    /// Of what.
+    pub action_type: Action,
+    /// `2026-11`.
+    pub month_year: String,
+    /// Free turns taken, those of open work included.
+    pub free_used: i64,
+    /// Turns paid for.
+    pub paid_used: i64,
+    /// What was paid.
+    pub credits_spent: i64,
+}
+
+/// A row of `credit_transactions` to be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its id.
+    pub id: Uuid,
+    /// Its number in the wallet, from 1.
+    pub number: i64,
+    /// What it was.
+    pub kind: TransactionType,
+    /// The action paid for.
+    pub action: Option<Action>,
+    /// By how much the balance changed.
+    pub amount: i64,
+    /// `available + held` before.
+    pub before: i64,
+    /// A sentence.
+    pub description: String,
+    /// What it was for.
+    pub reference: Option<String>,
+    /// The hold it spent.
+    pub hold: Option<Uuid>,
+    /// The spend it takes back.
+    pub refund_of: Option<Uuid>,
+    /// The operator who did it.
+    pub made_by: Option<Uuid>,
+}
+
+/// Why and by whom a balance changes.
+#[derive(Clone, Debug, Default)]
+pub struct Why {
+    /// A sentence.
+    pub description: String,
+    /// What for; of a grant: unique, so that it is given once.
+    pub reference: Option<String>,
+    /// The operator who did it.
+    pub made_by: Option<Uuid>,
+}
+
+/// Credits to come in.
+#[derive(Clone, Copy, Debug)]
+pub struct Income {
+    /// From where.
+    pub source: GrantSource,
+    /// How it is booked.
+    pub kind: TransactionType,
+    /// How many, more than 0.
+    pub amount: i64,
+    /// Good until then; `None`: for good.
+    pub expires_at: Option<Time>,
+}
+
+/// What happened at the end of a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turned {
+    /// The month that began.
+    pub cycle: Cycle,
+    /// Credits of the package.
+    pub granted: i64,
+    /// Credits whose time was over.
+    pub expired: i64,
+    /// Credits that were kept.
+    pub rolled_over: i64,
+}
+
+/// A wallet being changed.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The wallet.
+    pub wallet: Wallet,
+    /// Its grants of which something is left, and new ones.
+    pub grants: Vec<Grant>,
+    /// Grants that are not stored yet, by id.
+    pub new_grants: Vec<Uuid>,
+    /// What its owner did, by action and month.
+    pub usage: BTreeMap<(Action, String), Usage>,
+    /// Transactions to be stored.
+    pub entries: Vec<Entry>,
+    /// Months that began.
+    pub turned: Vec<Turned>,
+}
+
+impl Account {
+    /// A wallet as it was read.
+    pub fn new(wallet: Wallet) -> Self {
+        Self {
+            wallet,
+            grants: vec![],
+            new_grants: vec![],
+            usage: BTreeMap::new(),
+            entries: vec![],
+            turned: vec![],
+        }
+    }
+
+    /// All credits, held or not.
+    pub fn balance(&self) -> i64 {
+        self.wallet.available + self.wallet.held
+    }
+
+    /// Brings it up to `now`: begins the month that has come, and takes what is over. A new wallet
+    /// gets its package.
+    pub fn bring_to(&mut self, now: Time) {
+        if self.wallet.next_reset_at <= now {
+            self.turn(now);
+        } else if self.wallet.entries == 0 {
+            self.package(TransactionType::Earn);
+        }
+        self.expire(now);
+    }
+
+    fn turn(&mut self, now: Time) {
+        let (anchor, allowed) = (self.wallet.anchor_at, self.wallet.rollover_months_allowed);
+        let cycle = calendar::cycle(anchor, now);
+        let mut kept = 0;
+        for grant in &mut self.grants {
+            let Some(end) = grant.expires_at.filter(|end| *end <= now) else { continue };
+            // The end it expires at, and those since.
+            let ends = 1 + calendar::ends_between(anchor, end, now);
+            if grant.source == GrantSource::Plan && grant.rollovers + ends <= allowed {
+                grant.rollovers += ends;
+                grant.expires_at = Some(cycle.end);
+                kept += grant.remaining - grant.held;
+            }
+        }
+        let expired = self.expire(now);
+        if kept > 0 {
+            let text = format!("{kept} credits are kept until {}", cycle.end.rfc3339());
+            self.enter(TransactionType::Rollover, None, 0, Why::of(text));
+        }
+        self.wallet.cycle_start = cycle.start;
+        self.wallet.next_reset_at = cycle.end;
+        self.wallet.spent_this_cycle = 0;
+        let granted = self.package(TransactionType::Reset);
+        self.turned.push(Turned { cycle, granted, expired, rolled_over: kept });
+    }
+
+    /// The package's credits of this month.
+    fn package(&mut self, kind: TransactionType) -> i64 {
+        let monthly = self.wallet.monthly_credits.filter(|_| self.wallet.subscription_active);
+        let Some(amount) = monthly.filter(|amount| *amount > 0) else { return 0 };
+        let (start, end) = (self.wallet.cycle_start, self.wallet.next_reset_at);
+        let why = Why {
+            description: format!("credits of the month that began on {}", start.rfc3339()),
+            reference: Some(format!("plan:{}:{}", self.wallet.id, start.0)),
+            made_by: None,
+        };
+        let income = Income { source: GrantSource::Plan, kind, amount, expires_at: Some(end) };
+        self.receive(start, &income, why);
+        amount
+    }
+
+    /// Takes what is over and not held; returns how much it was.
+    fn expire(&mut self, now: Time) -> i64 {
+        let mut all = 0;
+        for at in 0..self.grants.len() {
+            let grant = &mut self.grants[at];
+            let gone = grant.remaining - grant.held;
+            if gone == 0 || !grant.is_over(now) {
+                continue;
+            }
+            grant.remaining -= gone;
+            let reference = Some(grant.id.to_string());
+            let why = Why { reference, ..Why::of(format!("{gone} credits were not used in time")) };
+            self.enter(TransactionType::Expire, None, -gone, why);
+            self.wallet.available -= gone;
+            all += gone;
+        }
+        all
+    }
+
+    /// Credits come in.
+    pub fn receive(&mut self, now: Time, income: &Income, why: Why) {
+        let id = Uuid::now_v7();
+        self.grants.push(Grant {
+            id,
+            wallet_id: self.wallet.id,
+            source: income.source,
+            amount: income.amount,
+            remaining: income.amount,
+            held: 0,
+            rollovers: 0,
+            effective_at: now,
+            expires_at: income.expires_at,
+            reference: why.reference.clone(),
+        });
+        self.new_grants.push(id);
+        self.enter(income.kind, None, income.amount, why);
+        self.wallet.available += income.amount;
+        self.wallet.lifetime_earned += income.amount;
+    }
+
+    /// Sets credits aside, in their turn; `None` when too few are available.
+    pub fn take(&mut self, amount: i64) -> Option<Vec<Part>> {
+        if amount > self.wallet.available {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..self.grants.len()).collect();
+        order.sort_by_key(|at| self.grants[*at].turn());
+        let (mut missing, mut parts) = (amount, vec![]);
+        for at in order {
+            let grant = &mut self.grants[at];
+            let part = missing.min(grant.remaining - grant.held);
+            if part > 0 {
+                grant.held += part;
+                missing -= part;
+                parts.push((grant.id, part));
+            }
+        }
+        if missing > 0 {
+            // The wallet says more than its grants do: never spend what came from nowhere.
+            for (id, part) in parts {
+                self.grants.iter_mut().filter(|grant| grant.id == id).for_each(|g| g.held -= part);
+            }
+            return None;
+        }
+        self.wallet.available -= amount;
+        self.wallet.held += amount;
+        Some(parts)
+    }
+
+    /// Spends what was set aside.
+    pub fn capture(&mut self, hold: &mut Hold, now: Time) {
+        if hold.state != HoldState::Held {
+            return;
+        }
+        for (id, part) in hold.parts() {
+            for grant in self.grants.iter_mut().filter(|grant| grant.id == id) {
+                grant.held -= part;
+                grant.remaining -= part;
+            }
+        }
+        let free = if hold.is_free { " (one of the month's free ones)" } else { "" };
+        let why = Why {
+            description: format!("{}{free}", hold.action_type),
+            reference: hold.reference.clone().or_else(|| hold.job_id.map(|id| id.to_string())),
+            made_by: None,
+        };
+        let entry = self.enter(TransactionType::Spend, Some(hold.action_type), -hold.amount, why);
+        entry.hold = Some(hold.id);
+        hold.entry = Some(entry.number);
+        hold.state = HoldState::Captured;
+        hold.settled_at = Some(now);
+        self.wallet.held -= hold.amount;
+        self.wallet.spent_this_cycle += hold.amount;
+        self.wallet.lifetime_spent += hold.amount;
+        if !hold.is_free {
+            let usage = self.usage_of(hold.action_type, &hold.month_year);
+            usage.paid_used += 1;
+            usage.credits_spent += hold.amount;
+        }
+    }
+
+    /// Gives back what was set aside; what is over meanwhile is taken at once.
+    pub fn release(&mut self, hold: &mut Hold, state: HoldState, now: Time) {
+        if hold.state != HoldState::Held {
+            return;
+        }
+        for (id, part) in hold.parts() {
+            self.grants.iter_mut().filter(|grant| grant.id == id).for_each(|g| g.held -= part);
+        }
+        self.wallet.held -= hold.amount;
+        self.wallet.available += hold.amount;
+        if hold.is_free {
+            self.usage_of(hold.action_type, &hold.month_year).free_used -= 1;
+        }
+        hold.state = state;
+        hold.settled_at = Some(now);
+        self.expire(now);
+    }
+
+    /// What the owner did of an action in a month.
+    pub fn usage_of(&mut self, action: Action, month: &str) -> &mut Usage {
+        let user_id = self.wallet.user_id;
+        self.usage.entry((action, month.to_owned())).or_insert_with(|| Usage {
+            user_id,
+            action_type: action,
+            month_year: month.to_owned(),
+            free_used: 0,
+            paid_used: 0,
+            credits_spent: 0,
+        })
+    }
+
+    /// Takes credits for good, in their turn; false when too few are available.
+    pub fn deduct(&mut self, amount: i64, kind: TransactionType, why: Why) -> bool {
+        let Some(parts) = self.take(amount) else { return false };
+        for (id, part) in parts {
+            for grant in self.grants.iter_mut().filter(|grant| grant.id == id) {
+                grant.held -= part;
+                grant.remaining -= part;
+            }
+        }
+        self.enter(kind, None, -amount, why);
+        self.wallet.held -= amount;
+        true
+    }
+
+    /// Books a change of the balance, before it is made.
+    pub(super) fn enter(
+        &mut self,
+        kind: TransactionType,
+        action: Option<Action>,
+        amount: i64,
+        why: Why,
+    ) -> &mut Entry {
+        self.wallet.entries += 1;
+        let entry = Entry {
+            id: Uuid::now_v7(),
+            number: self.wallet.entries,
+            kind,
+            action,
+            amount,
+            before: self.balance(),
+            description: why.description,
+            reference: why.reference,
+            hold: None,
+            refund_of: None,
+            made_by: why.made_by,
+        };
+        self.entries.push(entry);
+        let last = self.entries.len() - 1;
+        &mut self.entries[last]
+    }
+}
+
+impl Why {
+    /// A sentence alone.
+    pub fn of(description: impl Into<String>) -> Self {
+        Self { description: description.into(), ..Self::default() }
+    }
+}
