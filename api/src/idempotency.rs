@@ -88,6 +88,17 @@ impl Key {
         Ok(idempotency::set_answer(db, self.user, &self.text, answer).await?)
     }
 
+    /// Keeps the answer for repeats, in the transaction that makes it true.
+    pub async fn answered_in(
+        &self,
+        tx: &Tx,
+        status: u16,
+        body: &impl ToJSON,
+    ) -> Result<(), Problem> {
+        let answer = json!({ "status": status, "job": body.to_json() });
+        Ok(idempotency::set_answer(tx, self.user, &self.text, answer).await?)
+    }
+
     async fn replay<B: ParseFromJSON>(
         &self,
         tx: &Tx,

@@ -43,6 +43,18 @@ pub fn limit(limit: Option<i64>, default: u64) -> Result<u64, Problem> {
     }
 }
 
+/// A calendar month: `YYYY-MM`.
+pub fn month(text: &str) -> Result<String, Problem> {
+    let parts = text.split_once('-').filter(|(year, month)| {
+        let digits = |part: &str, n| part.len() == n && part.bytes().all(|b| b.is_ascii_digit());
+        digits(year, 4) && digits(month, 2) && ("01"..="12").contains(month)
+    });
+    match parts {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(Problem::field("month_year", "must be a month like 2026-11")),
+    }
+}
+
 /// An RFC 3339 time.
 pub fn time(field: &str, text: &str) -> Result<Time, Problem> {
     entity::time::parse_rfc3339(text)

@@ -236,7 +236,7 @@ impl Page {
         let open = if sight.full() { &self.full } else { &self.preview };
         let mut rest = Vec::with_capacity(128);
         let until =
-            sight.until.map_or("null".to_owned(), |until| format!("\"{}\"", until.rfc3339()));
+            sight.ends().map_or("null".to_owned(), |until| format!("\"{}\"", until.rfc3339()));
         // Writing into memory does not fail.
         let _ = write!(
             rest,

@@ -1,9 +1,10 @@
 //! What an export is asked for: whose rows, what of them, and as what; and whether the caller may
 //! have it.
 
-use entity::enums::{ExportFormat, Tier};
-use entity::{access, profile, user_list};
+use entity::enums::{Action, ExportFormat, Tier};
+use entity::{access, configuration, profile, user_list};
 use jobs::kinds::export::{Export, MAX_PROFILES, not_unlocked};
+use jobs::submit::Cost;
 use poem::Request;
 use poem::http::StatusCode;
 use serde_json::Value;
@@ -170,5 +171,10 @@ pub(super) async fn start(
     };
     let payload = serde_json::to_string(&job).map_err(|_| Problem::internal())?;
     let key = idempotency::key(request.headers(), caller.id(), &["POST", "export", &payload])?;
-    submit::post(state, caller, Work::new(&job, &options(caller, request))?, key, wait).await
+    let mut options = options(caller, request);
+    let charged = configuration::is_on(state.db().read(), "export_charges_credits").await?;
+    if charged && options.cost == Cost::Policy {
+        options.cost = Cost::Of(Action::BulkExport);
+    }
+    submit::post(state, caller, Work::new(&job, &options)?, key, wait).await
 }

@@ -6,6 +6,9 @@ mod ai_worker;
 pub mod analytics;
 pub mod auth;
 pub mod cdn;
+pub mod credits;
+pub mod credits_admin;
+mod credits_view;
 pub mod dead;
 pub mod events;
 pub(crate) mod export_file;
@@ -22,6 +25,8 @@ mod profile_view;
 pub mod profiles;
 pub mod queues;
 mod submit;
+pub mod top_up;
+pub mod unlocks;
 pub mod workers;
 
 use poem_openapi::Tags;
@@ -39,6 +44,8 @@ pub(crate) enum Tag {
     Ai,
     /// Pictures, on our CDN.
     Media,
+    /// What things cost, and what there is to pay with.
+    Credits,
     /// Files of creators and their posts.
     Exports,
     /// Running the farm; for operators.

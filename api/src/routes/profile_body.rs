@@ -88,6 +88,11 @@ impl Sight {
         self.admin || self.until.is_some()
     }
 
+    /// When access ends, if it does.
+    pub(crate) fn ends(&self) -> Option<Time> {
+        self.until.filter(|until| *until < access::FOR_GOOD)
+    }
+
     /// Changes with everything the view shows except its age.
     pub(crate) fn etag(&self) -> String {
         let until = self.until.map_or(0, |until| until.0);
@@ -145,11 +150,12 @@ pub(crate) async fn view(state: &AppState, sight: &Sight) -> Result<ProfileView,
         last_refreshed: profile.last_refreshed.rfc3339(),
         age_seconds: sight.age_seconds(),
         stale: sight.stale,
-        access_until: sight.until.map(Time::rfc3339),
+        access_until: sight.ends().map(Time::rfc3339),
         links: ProfileLinks {
             this: format!("/api/profile/{handle}"),
             posts: format!("/api/profile/{handle}/posts"),
             refresh: refresh_link(handle),
+            unlock: (!full).then(|| format!("/api/v1/instagram/profile/{handle}")),
         },
     };
     if full {

@@ -59,7 +59,7 @@ pub struct ProfileView {
     pub age_seconds: i64,
     /// Older than a day: `links.refresh` brings it up to date.
     pub stale: bool,
-    /// Until when the caller has access, RFC 3339.
+    /// Until when the caller has access, RFC 3339; null in a preview, and with access for good.
     pub access_until: Option<String>,
     pub links: ProfileLinks,
 }
@@ -122,6 +122,8 @@ pub struct ProfileLinks {
     pub posts: String,
     /// POST: brings it up to date, and grants access.
     pub refresh: String,
+    /// GET: unlocks it for credits; null with access.
+    pub unlock: Option<String>,
 }
 
 /// A post.

@@ -333,7 +333,7 @@ fn wants_lines(request: &Request) -> bool {
     accept.is_some_and(|accept| accept.contains("application/x-ndjson"))
 }
 
-async fn page(
+pub(super) async fn page(
     state: &AppState,
     profile: Uuid,
     after: Option<Cursor>,
@@ -357,7 +357,7 @@ fn cursor_of(post: &post::Model) -> Cursor {
     Cursor { taken_at: post.taken_at_timestamp.unwrap_or(0), id: post.id }
 }
 
-fn parse_cursor(text: &str) -> Result<Cursor, Problem> {
+pub(super) fn parse_cursor(text: &str) -> Result<Cursor, Problem> {
     let parsed = text.split_once('.').and_then(|(taken_at, id)| {
         Some(Cursor { taken_at: taken_at.parse().ok()?, id: id.parse().ok()? })
     });

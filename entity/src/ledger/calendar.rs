@@ -47,6 +47,12 @@ pub fn month_year(at: Time) -> String {
     at.utc().format("%Y-%m").to_string()
 }
 
+/// The calendar month so many months before that of `at`.
+pub fn months_before(at: Time, months: u32) -> String {
+    let before = at.utc().checked_sub_months(Months::new(months));
+    before.map_or_else(|| month_year(at), |before| month_year(Time::from(before)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

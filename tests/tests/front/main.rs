@@ -6,6 +6,7 @@ mod ai;
 mod analytics;
 mod bad_input;
 mod common;
+mod credits;
 mod dead;
 mod events;
 mod exports;

@@ -67,7 +67,8 @@ async fn every_documented_operation_is_there_and_none_lets_strangers_in() {
         let real = path.replace("{username}", "somebody").replace("{id}", &id);
         let real = real.replace("{name}", "fetch").replace("{shortcode}", "Cx1");
         let real = real.replace("{job_id}", &id).replace("{list_id}", &id);
-        let real = real.replace("{creator}", "somebody");
+        let real = real.replace("{creator}", "somebody").replace("{user_id}", &id);
+        let real = real.replace("{action_type}", "influencer_unlock");
         assert!(!real.contains('{'), "a new parameter in {path}: name a value for it here");
         let body = (method == Method::POST).then(|| "{}".to_owned());
         let answer = system.api().send(method.clone(), &real, body).await;
@@ -104,7 +105,12 @@ async fn literal_paths_win_over_parameters() {
     }
     // A new pair gets a line here and a request below.
     let of_a_job = "/api/v1/jobs/{id}";
-    assert_eq!(pairs, [("/api/v1/jobs/batch-get", of_a_job), ("/api/v1/jobs/dead", of_a_job)]);
+    let (calculate, price) =
+        ("/api/v1/credits/pricing/calculate", "/api/v1/credits/pricing/{action_type}");
+    let of_jobs = [("/api/v1/jobs/batch-get", of_a_job), ("/api/v1/jobs/dead", of_a_job)];
+    assert_eq!(pairs, [&[(calculate, price)][..], &of_jobs].concat());
+    dana.get(calculate).await.expect_problem(405, "method_not_allowed");
+    dana.post(calculate).await.expect_problem(400, "invalid_body");
     dana.get("/api/v1/jobs/dead").await.expect_problem(403, "operators_only");
     let admin = system.as_user("admin").await;
     admin.get("/api/v1/jobs/dead").await.expect(200);

@@ -1,0 +1,431 @@
+//! The caller's credits: what there is, what was booked, what things cost. Read from the ledger at
+//! each request, so that whoever was charged sees it at once.
+
+use entity::Time;
+use entity::ledger::account::Account;
+use entity::ledger::prices::{self, Price};
+use entity::ledger::read::{self, Filter};
+use entity::ledger::{Refusal, adjust, calendar};
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use super::credits_view::{
+    AllowancesView, BalanceView, MonthUsage, PriceView, SpendingView, TransactionView, WalletView,
+    free_used,
+};
+use crate::body::JsonBody;
+use crate::gate::{self, TOP_UP_URL};
+use crate::identity::Caller;
+use crate::problem::Problem;
+use crate::query as rules;
+use crate::routes::Tag;
+use crate::state::AppState;
+
+/// Credits.
+#[derive(Debug)]
+pub struct Credits;
+
+/// Months that may be asked for.
+const MAX_MONTHS: i64 = 24;
+/// Most of one action that is calculated.
+const MAX_QUANTITY: i64 = 100_000;
+/// Transactions on the dashboard.
+const RECENT: u64 = 20;
+
+/// Whether an action can be done now.
+#[derive(Debug, Object)]
+pub struct CanPerform {
+    can_perform: bool,
+    /// free_allowance, sufficient_credits, insufficient_credits, wallet_locked or unknown_action.
+    reason: String,
+    /// What it would cost now.
+    credits_required: Option<i64>,
+    /// What may be spent.
+    wallet_balance: i64,
+    /// Free turns left in this calendar month.
+    free_remaining: i64,
+    /// What is missing.
+    credits_needed: i64,
+    message: String,
+    /// Where credits are bought.
+    top_up_url: String,
+}
+
+/// Everything about credits on one page.
+#[derive(Debug, Object)]
+pub struct DashboardView {
+    wallet: WalletView,
+    /// The last twenty.
+    recent_transactions: Vec<TransactionView>,
+    monthly_usage: MonthUsage,
+    pricing_rules: Vec<PriceView>,
+    unlocked_influencers_count: i64,
+}
+
+/// So many of an action.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct Quantity {
+    action_type: String,
+    /// 1 to 100,000.
+    quantity: i64,
+}
+
+/// What is to be done.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct Plan {
+    /// 1 to 100 actions.
+    actions: Vec<Quantity>,
+}
+
+/// What one part of it costs.
+#[derive(Debug, Object)]
+pub struct PlanItem {
+    action_type: String,
+    quantity: i64,
+    /// So many are free turns of this month.
+    free: i64,
+    /// The rest is paid.
+    paid: i64,
+    credits: i64,
+}
+
+/// What it costs.
+#[derive(Debug, Object)]
+pub struct PlanCost {
+    items: Vec<PlanItem>,
+    total_credits: i64,
+    /// What may be spent.
+    wallet_balance: i64,
+    can_afford: bool,
+}
+
+#[OpenApi(prefix_path = "/api/v1/credits", tag = "Tag::Credits")]
+impl Credits {
+    /// Balance
+    #[oai(path = "/balance", method = "get", operation_id = "get_credit_balance")]
+    async fn balance(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<Json<BalanceView>, Problem> {
+        Ok(Json(BalanceView::of(&account(&state, &caller).await?.0)))
+    }
+
+    /// Wallet
+    #[oai(path = "/wallet/summary", method = "get", operation_id = "get_wallet_summary")]
+    async fn summary(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<Json<WalletView>, Problem> {
+        Ok(Json(WalletView::of(&account(&state, &caller).await?.0)))
+    }
+
+    /// Credits by source
+    ///
+    /// The same as the wallet.
+    #[oai(path = "/total-plan-credits", method = "get", operation_id = "get_total_plan_credits")]
+    async fn total(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<Json<WalletView>, Problem> {
+        Ok(Json(WalletView::of(&account(&state, &caller).await?.0)))
+    }
+
+    /// Make the wallet
+    ///
+    /// Whoever pays for something gets one anyway; a second time it is the same one.
+    #[oai(path = "/wallet/create", method = "post", operation_id = "create_wallet")]
+    async fn create(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<Json<WalletView>, Problem> {
+        let tx = state.db().begin().await?;
+        adjust::open(&tx, caller.id()).await?;
+        tx.commit().await?;
+        Ok(Json(WalletView::of(&account(&state, &caller).await?.0)))
+    }
+
+    /// Everything at once
+    #[oai(path = "/dashboard", method = "get", operation_id = "get_credit_dashboard")]
+    async fn dashboard(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<Json<DashboardView>, Problem> {
+        let (account, now) = account(&state, &caller).await?;
+        let (db, user) = (state.db().read(), caller.id());
+        let prices = prices::all(db).await?;
+        let month = calendar::month_year(now);
+        let usage = read::usage(db, user, &month).await?;
+        let recent = read::transactions(db, user, &Filter::default(), RECENT).await?;
+        Ok(Json(DashboardView {
+            wallet: WalletView::of(&account),
+            recent_transactions: recent.into_iter().map(Into::into).collect(),
+            monthly_usage: MonthUsage::of(&month, &usage, &prices),
+            pricing_rules: prices.iter().map(Into::into).collect(),
+            unlocked_influencers_count: read::unlocked_count(db, user).await?,
+        }))
+    }
+
+    /// Transactions
+    ///
+    /// Newest first; `before` takes the `number` of the last one of the page before.
+    #[oai(path = "/transactions", method = "get", operation_id = "list_credit_transactions")]
+    async fn transactions(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        /// 1 to 100.
+        limit: Query<Option<i64>>,
+        /// Only older ones than this number.
+        before: Query<Option<i64>>,
+    ) -> Result<Json<Vec<TransactionView>>, Problem> {
+        let filter = Filter { before: before.0, ..Filter::default() };
+        found(&state, &caller, &filter, limit.0).await
+    }
+
+    /// Search transactions
+    ///
+    /// Newest first; what is left out is not asked for.
+    #[oai(
+        path = "/transactions/search",
+        method = "get",
+        operation_id = "search_credit_transactions"
+    )]
+    #[allow(clippy::too_many_arguments)] // one per part of the request
+    async fn search(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        /// Only of this type.
+        transaction_type: Query<Option<String>>,
+        /// Only of this action.
+        action_type: Query<Option<String>>,
+        /// Not before; RFC 3339.
+        since: Query<Option<String>>,
+        /// Before; RFC 3339.
+        until: Query<Option<String>>,
+        /// A part of the description, in any case; 1 to 200 characters.
+        q: Query<Option<String>>,
+        /// 1 to 100.
+        limit: Query<Option<i64>>,
+        /// Only older ones than this number.
+        before: Query<Option<i64>>,
+    ) -> Result<Json<Vec<TransactionView>>, Problem> {
+        let word = |field: &'static str| move |rule: String| Problem::field(field, rule);
+        let time = |field: &'static str| move |text: &str| rules::time(field, text);
+        let text = q.0.as_deref().map(str::trim);
+        if text.is_some_and(|text| text.is_empty() || text.chars().count() > 200) {
+            return Err(Problem::field("q", "must have 1 to 200 characters"));
+        }
+        let kind = transaction_type.0.as_deref().map(str::parse).transpose();
+        let action = action_type.0.as_deref().map(str::parse).transpose();
+        let filter = Filter {
+            kind: kind.map_err(word("transaction_type"))?,
+            action: action.map_err(word("action_type"))?,
+            since: since.0.as_deref().map(time("since")).transpose()?,
+            until: until.0.as_deref().map(time("until")).transpose()?,
+            // No stored text holds one, and Postgres refuses the question.
+            text: text.map(|text| text.replace('\0', " ")),
+            before: before.0,
+        };
+        found(&state, &caller, &filter, limit.0).await
+    }
+
+    /// What was done in a month
+    #[oai(path = "/usage/monthly", method = "get", operation_id = "get_monthly_usage")]
+    async fn usage(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        /// `YYYY-MM`, UTC; this month when it is left out.
+        month_year: Query<Option<String>>,
+    ) -> Result<Json<MonthUsage>, Problem> {
+        let month = match month_year.0 {
+            Some(month) => rules::month(&month)?,
+            None => calendar::month_year(state.now().await?),
+        };
+        let db = state.db().read();
+        let usage = read::usage(db, caller.id(), &month).await?;
+        Ok(Json(MonthUsage::of(&month, &usage, &prices::all(db).await?)))
+    }
+
+    /// What was spent
+    #[oai(path = "/analytics/spending", method = "get", operation_id = "get_spending")]
+    async fn spending(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        /// This month and those before it, 1 to 24; 6 when it is left out.
+        months: Query<Option<i64>>,
+    ) -> Result<Json<SpendingView>, Problem> {
+        let months = months.0.unwrap_or(6);
+        if !(1..=MAX_MONTHS).contains(&months) {
+            return Err(Problem::field("months", "must be from 1 to 24"));
+        }
+        let months = months as u32;
+        let first = calendar::months_before(state.now().await?, months - 1);
+        let usage = read::usage_since(state.db().read(), caller.id(), &first).await?;
+        Ok(Json(SpendingView::of(months, &usage)))
+    }
+
+    /// Can it be done?
+    #[oai(path = "/can-perform/:action_type", method = "get", operation_id = "can_perform")]
+    async fn can_perform(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        action_type: Path<String>,
+    ) -> Result<Json<CanPerform>, Problem> {
+        let (account, now) = account(&state, &caller).await?;
+        let prices = prices::all(state.db().read()).await?;
+        let is_it = |price: &&Price| price.is_active && price.action_type.as_str() == action_type.0;
+        let month = calendar::month_year(now);
+        let usage = read::usage(state.db().read(), caller.id(), &month).await?;
+        let price = prices.iter().find(is_it);
+        let free =
+            price.map_or(0, |price| (price.free_per_month - free_used(&usage, price)).max(0));
+        Ok(Json(CanPerform::of(&account, price, &action_type.0, free)))
+    }
+
+    /// Prices
+    #[oai(path = "/pricing", method = "get", operation_id = "list_prices")]
+    async fn pricing(
+        &self,
+        state: Data<&AppState>,
+        _caller: Caller,
+    ) -> Result<Json<Vec<PriceView>>, Problem> {
+        let prices = prices::all(state.db().read()).await?;
+        Ok(Json(prices.iter().filter(|price| price.is_active).map(Into::into).collect()))
+    }
+
+    /// A price
+    #[oai(path = "/pricing/:action_type", method = "get", operation_id = "get_price")]
+    async fn price(
+        &self,
+        state: Data<&AppState>,
+        _caller: Caller,
+        action_type: Path<String>,
+    ) -> Result<Json<PriceView>, Problem> {
+        Ok(Json((&gate::price(&state, &action_type.0).await?).into()))
+    }
+
+    /// What would it cost?
+    ///
+    /// Free turns are counted first. Nothing is set aside.
+    #[oai(path = "/pricing/calculate", method = "post", operation_id = "calculate_price")]
+    async fn calculate(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        body: JsonBody<Plan>,
+    ) -> Result<Json<PlanCost>, Problem> {
+        let plan = body.0.actions;
+        if plan.is_empty() || plan.len() > 100 {
+            return Err(Problem::body("actions", "must hold 1 to 100 actions"));
+        }
+        let (account, now) = account(&state, &caller).await?;
+        let month = calendar::month_year(now);
+        let mut usage = read::usage(state.db().read(), caller.id(), &month).await?;
+        let mut items = vec![];
+        for Quantity { action_type, quantity } in plan {
+            if !(1..=MAX_QUANTITY).contains(&quantity) {
+                return Err(Problem::body("quantity", "must be from 1 to 100,000"));
+            }
+            let price = gate::price(&state, &action_type).await?;
+            let left = (price.free_per_month - free_used(&usage, &price)).max(0);
+            let free = left.min(quantity);
+            // A turn is free once, also when an action is named twice.
+            match usage.iter_mut().find(|usage| usage.action_type == price.action_type) {
+                Some(usage) => usage.free_used += free,
+                None => usage.push(entity::ledger::account::Usage {
+                    user_id: caller.id(),
+                    action_type: price.action_type,
+                    month_year: month.clone(),
+                    free_used: free,
+                    paid_used: 0,
+                    credits_spent: 0,
+                }),
+            }
+            let paid = quantity - free;
+            items.push(PlanItem {
+                action_type,
+                quantity,
+                free,
+                paid,
+                credits: paid.saturating_mul(price.cost),
+            });
+        }
+        let total_credits = items.iter().map(|item| item.credits).fold(0, i64::saturating_add);
+        let wallet_balance = account.wallet.available;
+        let can_afford = total_credits <= wallet_balance;
+        Ok(Json(PlanCost { items, total_credits, wallet_balance, can_afford }))
+    }
+
+    /// Free turns of this month
+    #[oai(path = "/allowances", method = "get", operation_id = "get_allowances")]
+    async fn allowances(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<Json<AllowancesView>, Problem> {
+        let (now, db) = (state.now().await?, state.db().read());
+        let usage = read::usage(db, caller.id(), &calendar::month_year(now)).await?;
+        Ok(Json(AllowancesView::of(now, &usage, &prices::all(db).await?)))
+    }
+}
+
+impl CanPerform {
+    fn of(account: &Account, price: Option<&Price>, action: &str, free: i64) -> Self {
+        let wallet = &account.wallet;
+        let (available, locked) = (wallet.available, wallet.is_locked || wallet.is_frozen);
+        let refusal = match price {
+            None => Some(Refusal::UnknownAction(action.to_owned())),
+            Some(_) if locked => Some(Refusal::Locked(wallet.freeze_reason.clone())),
+            Some(price) if free == 0 && price.cost > available => {
+                Some(Refusal::Insufficient { required: price.cost, available })
+            }
+            Some(_) => None,
+        };
+        let required = price.map(|price| if free > 0 { 0 } else { price.cost });
+        let (reason, message) = match &refusal {
+            Some(refusal) => (gate::reason(refusal), refusal.to_string()),
+            None if free > 0 => ("free_allowance", "one of this month's free turns".to_owned()),
+            None => ("sufficient_credits", format!("costs {} credits", required.unwrap_or(0))),
+        };
+        Self {
+            can_perform: refusal.is_none(),
+            reason: reason.to_owned(),
+            credits_required: required,
+            wallet_balance: available,
+            free_remaining: free,
+            credits_needed: (required.unwrap_or(0) - available).max(0),
+            message,
+            top_up_url: TOP_UP_URL.to_owned(),
+        }
+    }
+}
+
+/// The caller's wallet as the next charge will find it, and what time it is.
+pub(super) async fn account(state: &AppState, caller: &Caller) -> Result<(Account, Time), Problem> {
+    let account = read::account(state.db().read(), caller.id()).await?;
+    account.ok_or_else(|| gate::refused(&Refusal::NoWallet))
+}
+
+async fn found(
+    state: &AppState,
+    caller: &Caller,
+    filter: &Filter,
+    limit: Option<i64>,
+) -> Result<Json<Vec<TransactionView>>, Problem> {
+    let limit = rules::limit(limit, 50)?;
+    let rows = read::transactions(state.db().read(), caller.id(), filter, limit).await?;
+    Ok(Json(rows.into_iter().map(Into::into).collect()))
+}
