@@ -36,7 +36,7 @@ const RECENT: u64 = 20;
 
 /// Whether an action can be done now.
 #[derive(Debug, Object)]
-pub struct CanPerform {
+pub struct Ability {
     can_perform: bool,
     /// free_allowance, sufficient_credits, insufficient_credits, wallet_locked or unknown_action.
     reason: String,
@@ -283,7 +283,7 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
         action_type: Path<String>,
-    ) -> Result<Json<CanPerform>, Problem> {
+    ) -> Result<Json<Ability>, Problem> {
         let (account, now) = account(&state, &caller).await?;
         let prices = prices::all(state.db().read()).await?;
         let is_it = |price: &&Price| price.is_active && price.action_type.as_str() == action_type.0;
@@ -292,7 +292,7 @@ impl Credits {
         let price = prices.iter().find(is_it);
         let free =
             price.map_or(0, |price| (price.free_per_month - free_used(&usage, price)).max(0));
-        Ok(Json(CanPerform::of(&account, price, &action_type.0, free)))
+        Ok(Json(Ability::of(&account, price, &action_type.0, free)))
     }
 
     /// Prices
@@ -382,7 +382,7 @@ impl Credits {
     }
 }
 
-impl CanPerform {
+impl Ability {
     fn of(account: &Account, price: Option<&Price>, action: &str, free: i64) -> Self {
         let wallet = &account.wallet;
         let (available, locked) = (wallet.available, wallet.is_locked || wallet.is_frozen);

@@ -114,7 +114,7 @@ pub struct MonthUsage {
 
 /// The free turns of an action.
 #[derive(Debug, Object)]
-pub struct Allowance {
+pub struct FreeTurns {
     action_type: String,
     free_allowance: i64,
     used: i64,
@@ -126,7 +126,7 @@ pub struct Allowance {
 pub struct AllowancesView {
     /// `2026-11`, UTC.
     month_year: String,
-    allowances: Vec<Allowance>,
+    allowances: Vec<FreeTurns>,
 }
 
 /// What was spent in a calendar month.
@@ -272,7 +272,7 @@ impl AllowancesView {
     pub(super) fn of(now: Time, usage: &[Usage], prices: &[Price]) -> Self {
         let allowances = prices.iter().filter(|price| price.is_active).map(|price| {
             let used = free_used(usage, price);
-            Allowance {
+            FreeTurns {
                 action_type: price.action_type.to_string(),
                 free_allowance: price.free_per_month,
                 used,

@@ -142,10 +142,9 @@ impl Book {
         .await?;
         for row in rows {
             let key = (row.action_type, row.month_year.clone());
-            let kept = self.before.get_mut(&row.user_id);
-            kept.into_iter().for_each(|account| {
+            if let Some(account) = self.before.get_mut(&row.user_id) {
                 account.usage.entry(key.clone()).or_insert_with(|| row.clone());
-            });
+            }
             if let Some(account) = self.accounts.get_mut(&row.user_id) {
                 account.usage.entry(key).or_insert(row);
             }
