@@ -1,6 +1,7 @@
 //! What costs, what it costs, and that nobody pays twice.
 
 use entity::ledger::{adjust, orders};
+use entity::{args, sql};
 use models::Tier;
 use serde_json::{Value, json};
 use tests::oracle::Oracle;
@@ -387,5 +388,50 @@ async fn what_several_actions_cost_counts_free_turns_once() {
         dana.get("/api/v1/credits/pricing/influencer_unlock").await.expect(200).json["cost_per_action"],
         25
     );
+    system.end().await;
+}
+
+/// A team of these users, the first its owner.
+async fn team(system: &System, users: &[Uuid]) -> Uuid {
+    let (db, team) = (system.db().write(), Uuid::now_v7());
+    let text =
+        "INSERT INTO teams (id, name, created_at, updated_at) VALUES (?, 'Us', {now}, {now})";
+    sql::execute(db, text, args![team]).await.unwrap();
+    for (at, user) in users.iter().enumerate() {
+        let role = if at == 0 { "owner" } else { "member" };
+        let text = "INSERT INTO team_members (id, team_id, user_id, role, status, joined_at) \
+             VALUES (?, ?, ?, ?, 'active', {now})";
+        sql::execute(db, text, args![Uuid::now_v7(), team, *user, role]).await.unwrap();
+    }
+    team
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_unlocks_their_team_sees_as_long_as_they_are_in_it() {
+    let system = System::start().await;
+    stored(&system).await;
+    let (emil, fay, gus) =
+        (system.as_user("emil").await, system.as_user("fay").await, system.as_user("gus").await);
+    let ids = [system.user("emil").await.id, system.user("fay").await.id];
+    let team = team(&system, &ids).await;
+    emil.get(UNLOCK).await.expect(200);
+    let access = async |client: &Client| {
+        system.state.forget();
+        client.get(&profile("demo_travel")).await.expect(200).json["access"].clone()
+    };
+    assert_eq!((access(&emil).await, access(&fay).await), (json!("full"), json!("full")));
+    assert_eq!(access(&gus).await, "preview", "he is in another team: his own");
+    let info = fay.get(UNLOCK).await.expect(200).json["credit_info"].clone();
+    assert_eq!((&info["credits_spent"], balance(&fay).await), (&json!(0), (1_000, 0)));
+    let order = json!({ "usernames": ["demo_travel"], "format": "csv" });
+    let job = fay.post_json("/api/export", order).await.expect(202).json;
+    system.finish(job["id"].as_str().unwrap().parse().unwrap()).await;
+    let text = "UPDATE team_members SET status = 'removed' WHERE team_id = ? AND user_id = ?";
+    sql::execute(system.db().write(), text, args![team, ids[1]]).await.unwrap();
+    assert_eq!((access(&emil).await, access(&fay).await), (json!("full"), json!("preview")));
+    let own = "SELECT count(*) AS n FROM teams t JOIN team_members m ON m.team_id = t.id \
+         WHERE t.personal_of = m.user_id AND m.role = 'owner' AND m.status = 'active'";
+    let users = "SELECT count(*) AS n FROM users";
+    assert_eq!(system.count(own).await, system.count(users).await, "everybody has one");
     system.end().await;
 }
