@@ -233,15 +233,18 @@ impl Limit {
 
 /// In whole seconds, never too early.
 fn seconds(time: Duration) -> u64 {
-    (time.as_millis().div_ceil(1_000) as u64).max(1)
+    whole_seconds(time).max(1)
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_nanos().div_ceil(1_000_000_000) as u64
 }
 
 fn told(verdict: &Verdict) -> [(&'static str, u64); 3] {
-    let reset = verdict.full_in.as_millis().div_ceil(1_000) as u64;
     [
         ("RateLimit-Limit", verdict.rate.most.get().into()),
         ("RateLimit-Remaining", verdict.left.into()),
-        ("RateLimit-Reset", reset),
+        ("RateLimit-Reset", whole_seconds(verdict.full_in)),
     ]
 }
 
