@@ -9,9 +9,10 @@ use crate::db::Tx;
 use crate::sql;
 
 /// Has everybody else who would start a search for the user wait until the caller's transaction
-/// ends: two that are counted at the same time cannot both be the last.
+/// ends: two that are counted at the same time cannot both be the last. Rows that refer to the user
+/// do not wait: some of those who call this have just written one, and would for each other.
 pub async fn lock(tx: &Tx, user: Uuid) -> Result<(), DbErr> {
-    sql::rows(tx, "SELECT id FROM users WHERE id = ? {for update}", args![user]).await?;
+    sql::rows(tx, "SELECT id FROM users WHERE id = ? {for no key update}", args![user]).await?;
     Ok(())
 }
 
