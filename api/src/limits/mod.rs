@@ -83,7 +83,7 @@ impl All {
             free: shared("work_free", 100, 3_600, work),
             standard: shared("work_standard", 500, 3_600, work),
             premium: shared("work_premium", 1_000, 3_600, work),
-            strangers: shared("anonymous", 100, 10, "requests of who has not signed in"),
+            strangers: shared("anonymous", 100, 10, "anonymous requests"),
             // A page of a hundred, ten times over, behind one address.
             pictures: here("pictures", 2_000, 10, "pictures"),
             sign_ins: shared("sign_ins", 30, 60, "attempts to sign in"),
@@ -214,6 +214,7 @@ impl Limit {
         let within = match per {
             60 => "a minute".to_owned(),
             3_600 => "an hour".to_owned(),
+            900 => "in 15 min".to_owned(),
             seconds => format!("in {seconds} s"),
         };
         let after = seconds(wait);

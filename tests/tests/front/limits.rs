@@ -181,7 +181,7 @@ async fn ten_searches_of_a_user_are_in_flight_at_once() {
     .await;
     let (good, refused): (Vec<&Answer>, Vec<&Answer>) =
         all.iter().partition(|answer| answer.status == 202);
-    assert_eq!((good.len(), refused.len()), (10, 10), "{all:?}");
+    assert_eq!((good.len(), refused.len()), (10, 10));
     assert_eq!(system.open_jobs().await.len(), 10);
     for refused in refused {
         check_refusal(refused);
