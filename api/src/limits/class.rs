@@ -48,13 +48,17 @@ impl Class {
     fn of_get(path: &[&str]) -> Self {
         match path {
             ["v1", "jobs", "dead"] => Self::General,
-            ["v1", "jobs", _] | ["v1", "jobs", _, "status" | "result" | "events"] => Self::Poll,
-            ["export", _] | ["lists", "export-jobs", _] => Self::Poll,
-            ["v1", "creator", _, "status"] | ["v1", "simple", "creator", _, "status"] => Self::Poll,
-            ["profile" | "export", ..] | ["v1", "jobs"] => Self::Read,
-            ["v1", "creator" | "creators" | "instagram", ..] => Self::Read,
-            ["v1", "simple", "creator", ..] | ["v1", "ai", "status", ..] => Self::Read,
-            ["v1", "post-analytics", ..] => Self::Read,
+            ["v1", "jobs", _]
+            | ["v1", "jobs", _, "status" | "result" | "events"]
+            | ["v1", "creator", _, "status"]
+            | ["v1", "simple", "creator", _, "status"]
+            | ["lists", "export-jobs", _]
+            | ["export", _] => Self::Poll,
+            ["profile" | "export", ..]
+            | ["v1", "jobs"]
+            | ["v1", "ai", "status", ..]
+            | ["v1", "creator" | "creators" | "instagram" | "post-analytics", ..]
+            | ["v1", "simple", "creator", ..] => Self::Read,
             ["v1", "auth", "verify-email", ..] => Self::SignIn,
             _ => Self::General,
         }
@@ -64,14 +68,16 @@ impl Class {
     fn of_post(path: &[&str]) -> Self {
         match path {
             ["v1", "jobs", "batch-get"] => Self::Poll,
-            // A page of avatars sends twenty at once. One that finds nothing stored starts a job.
+            // A page of avatars sends twenty at once; what is stored costs nothing.
             ["v1", "creator", "search", _] | ["v1", "simple", "creator", "search", _] => Self::Read,
-            ["export"] | ["lists", _, "export"] => Self::Work,
-            ["v1", "jobs", _, "retry"] => Self::Work,
-            ["v1", "analytics" | "post-analytics", ..] | ["v1", "ai", "fix", ..] => Self::Work,
-            ["v1", "instagram", "profile", _, "refresh"] => Self::Work,
-            ["v1", "creators", "ig", _, "media", "refresh"] => Self::Work,
-            ["v1", "cdn", ..] | ["v1", "admin", "cdn", ..] => Self::Work,
+            ["export"]
+            | ["lists", _, "export"]
+            | ["v1", "admin", "cdn", ..]
+            | ["v1", "ai", "fix", ..]
+            | ["v1", "analytics" | "cdn" | "post-analytics", ..]
+            | ["v1", "creators", "ig", _, "media", "refresh"]
+            | ["v1", "instagram", "profile", _, "refresh"]
+            | ["v1", "jobs", _, "retry"] => Self::Work,
             ["v1", "auth", "refresh"] => Self::Renewal,
             ["v1", "auth", "logout"] => Self::General,
             ["v1", "auth", ..] => Self::SignIn,

@@ -305,6 +305,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn limits_that_are_off_are_noted() {
+        for (vars, noted) in [(&[][..], ""), (&[("FARM_RATE_LIMITS", "off")], "note  limits")] {
+            let mut report = Report::default();
+            unlimited(&with(vars), &mut report);
+            let told = told(&report, false);
+            assert!(told.starts_with(noted) && told.is_empty() == noted.is_empty(), "{told}");
+        }
+    }
+
     #[tokio::test]
     async fn a_redis_that_is_away_is_a_failure() {
         let mut report = Report::default();

@@ -232,9 +232,11 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(quota.look(7).await.wait, None);
         }
-        quota.take(7).await;
-        assert_eq!(quota.look(7).await.wait, None);
-        quota.take(7).await;
+        assert_eq!(quota.take(7).await.left, 1);
+        for _ in 0..10 {
+            assert_eq!(quota.look(7).await.wait, None);
+        }
+        assert_eq!(quota.take(7).await.wait, None);
         assert!(quota.look(7).await.wait.is_some());
     }
 
