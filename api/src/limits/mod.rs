@@ -8,7 +8,7 @@ mod address;
 mod class;
 mod sign_ins;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use entity::enums::Tier;
@@ -200,7 +200,8 @@ impl Limit {
     }
 
     async fn take(&self, key: u128) -> Result<Verdict, Problem> {
-        self.judge(self.quota.take(key).await)
+        // What Redis takes of the stack is not carried through every other request.
+        self.judge(Box::pin(self.quota.take(key)).await)
     }
 
     async fn look(&self, key: u128) -> Result<Verdict, Problem> {
@@ -249,11 +250,20 @@ fn told(verdict: &Verdict) -> [(&'static str, u64); 3] {
     ]
 }
 
+/// A number as a header; the small ones are written once.
+fn number(value: u64) -> HeaderValue {
+    static SMALL: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
+        let texts = (0..=1_000).map(|number: u64| number.to_string().leak());
+        texts.map(|text| HeaderValue::from_static(text)).collect()
+    });
+    SMALL.get(value as usize).cloned().unwrap_or_else(|| HeaderValue::from(value))
+}
+
 /// Says on an answer how much is left.
 pub(crate) fn write(headers: &mut HeaderMap, verdict: &Verdict) {
     let [limit, remaining, reset] = told(verdict);
     for (name, (_, value)) in [(LIMIT, limit), (REMAINING, remaining), (RESET, reset)] {
         // A handler that refused has said more.
-        headers.entry(name).or_insert_with(|| HeaderValue::from(value));
+        headers.entry(name).or_insert_with(|| number(value));
     }
 }
