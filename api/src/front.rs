@@ -1,7 +1,9 @@
-//! What wraps every request: id, timing, CORS, the limit on bodies, and errors as problems.
+//! What wraps every request: id, timing, CORS, limits on how many and on bodies, and errors as
+//! problems.
 
 use std::time::{Duration, Instant};
 
+use jobs::quota::Verdict;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::middleware::CatchPanic;
 use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response};
@@ -9,8 +11,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::document::Methods;
+use crate::limits;
 use crate::problem::Problem;
-use crate::state::Cors;
+use crate::state::{AppState, Cors};
 
 /// Largest request body, in bytes: 1 MiB.
 pub const MAX_BODY: usize = 1 << 20;
@@ -19,7 +22,7 @@ pub const MAX_BODY: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Headers that every answer gets here and in the server, about.
-const MORE_HEADERS: usize = 12;
+const MORE_HEADERS: usize = 15;
 
 /// Headers a browser may read, on errors too.
 const EXPOSED: &str = "ETag, Location, Retry-After, Preference-Applied, X-Request-Id, \
@@ -38,14 +41,14 @@ pub struct RequestId(pub String);
 /// The routes with all that is around them.
 struct Front<E> {
     routes: E,
-    cors: Cors,
+    state: AppState,
     methods: Methods,
 }
 
 /// Wraps the routes.
 pub(crate) fn front<E>(
     routes: E,
-    cors: Cors,
+    state: AppState,
     methods: Methods,
 ) -> impl Endpoint<Output = Response> + 'static
 where
@@ -53,7 +56,7 @@ where
     E::Output: IntoResponse,
 {
     let panics = CatchPanic::new().with_handler(panicked);
-    Front { routes: routes.with(panics), cors, methods }
+    Front { routes: routes.with(panics), state, methods }
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
@@ -62,7 +65,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let started = Instant::now();
         let id = request_id(request.headers());
-        let origin = allowed_origin(request.headers(), &self.cors);
+        let origin = allowed_origin(request.headers(), &self.state.cors);
         let uri = request.uri().clone();
         let span = tracing::info_span!(
             "request",
@@ -70,15 +73,18 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             http.method = %request.method(),
             http.path = %uri.path(),
         );
-        let mut response = if is_preflight(&request) {
-            Response::builder().status(StatusCode::NO_CONTENT).finish()
+        let (mut response, left) = if is_preflight(&request) {
+            (Response::builder().status(StatusCode::NO_CONTENT).finish(), None)
         } else {
-            answer(&self.routes, request, &id).instrument(span).await
+            self.admitted(request, &id).instrument(span).await
         };
         let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
         let headers = response.headers_mut();
         // All that follow at once, rather than by doubling.
         headers.reserve(MORE_HEADERS);
+        if let Some(left) = &left {
+            limits::write(headers, left);
+        }
         if uri.path().starts_with("/api") {
             let private = HeaderValue::from_static("private, no-cache");
             headers.entry(header::CACHE_CONTROL).or_insert(private);
@@ -93,6 +99,17 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         set(headers, PROCESS_TIME, &format!("{}.{:02}ms", took / 100, took % 100));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Ok(response)
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Front<E> {
+    /// The answer, and what it leaves of the limit that is closest to refusing.
+    async fn admitted(&self, mut request: Request, id: &str) -> (Response, Option<Verdict>) {
+        // Before the body is read: who is refused costs next to nothing.
+        match limits::admit(&self.state, &mut request).await {
+            Ok(left) => (answer(&self.routes, request, id).await, left),
+            Err(problem) => (Problem::respond(&problem.into(), id), None),
+        }
     }
 }
 

@@ -193,11 +193,10 @@ impl Caller {
         self.0.user.id
     }
 
-    /// Whoever shows a good token in the usual way; `None` leaves it to the scheme to say what is
-    /// wrong.
-    pub(crate) async fn plain(state: &AppState, headers: &HeaderMap) -> Option<Self> {
-        let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
-        state.tokens.signed_in(state, token).await.ok().flatten().map(Self)
+    /// Whoever shows a good token; `None` leaves it to the scheme to say what is wrong.
+    pub(crate) async fn plain(state: &AppState, request: &Request) -> Option<Self> {
+        let token = bearer(request.headers())?;
+        signed_in(state, request, token).await.ok().flatten().map(Self)
     }
 
     /// Whose jobs they see.
@@ -222,9 +221,39 @@ async fn authenticate_operator(request: &Request, bearer: Bearer) -> poem::Resul
 
 async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<SignedIn> {
     let state = request.data::<AppState>().ok_or_else(Problem::internal)?;
-    let signed_in = state.tokens.signed_in(state, &bearer.token).await?;
+    let signed_in = signed_in(state, request, &bearer.token).await?;
     let refused = || Problem::unauthorized("invalid_credentials", "sign in again").into();
     signed_in.ok_or_else(refused)
+}
+
+/// What came of the request's token, for who asks later.
+#[derive(Clone)]
+struct Identified(Result<Option<SignedIn>, Problem>);
+
+/// The user whose token the request shows, if it is good and may be used. Whoever asks again is
+/// told the same.
+pub(crate) async fn identify(state: &AppState, request: &mut Request) -> Option<SignedIn> {
+    let found = state.tokens.signed_in(state, bearer(request.headers())?).await;
+    let signed_in = found.as_ref().ok().cloned().flatten();
+    request.set_data(Identified(found));
+    signed_in
+}
+
+async fn signed_in(
+    state: &AppState,
+    request: &Request,
+    token: &str,
+) -> Result<Option<SignedIn>, Problem> {
+    match request.data::<Identified>() {
+        Some(identified) if bearer(request.headers()) == Some(token) => identified.0.clone(),
+        _ => state.tokens.signed_in(state, token).await,
+    }
+}
+
+/// The token of a request, as the scheme reads it.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
 /// Who was let in a moment ago, by the hash of their token. Who was refused is not remembered.

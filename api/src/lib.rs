@@ -10,6 +10,7 @@ pub mod front;
 mod gate;
 pub mod idempotency;
 pub mod identity;
+pub mod limits;
 mod live;
 pub mod password;
 pub mod problem;
@@ -30,6 +31,7 @@ use poem_openapi::OpenApiService;
 
 pub use files::Files;
 pub use identity::{Caller, Issuer, Operator};
+pub use limits::{Limits, Proxies};
 pub use problem::Problem;
 pub use state::{AppState, Cors};
 
@@ -100,10 +102,9 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
                   img-src 'self' data:";
     let docs =
         service.swagger_ui().with(SetHeader::new().overriding("content-security-policy", policy));
-    let cors = state.cors.clone();
     let pages = Route::new().nest("/docs", docs).at("/openapi.json", openapi_endpoint(document));
     let service = service.into_endpoint().data(state.clone());
-    front::front(Routes { pages, service, state }, cors, methods)
+    front::front(Routes { pages, service, state: state.clone() }, state, methods)
 }
 
 /// The service itself, and the pages about it. Looking a path up in one table after the other

@@ -7,13 +7,14 @@ use entity::db::Plans;
 use jobs::Jobs;
 use jobs::kinds::profile_fetch::FRESH_FOR;
 use jobs::process::{End, Env, Failure, Settings, drained, spawn_part, until_stopped};
+use jobs::redis::Redis;
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Endpoint, Response, Server};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::ApiSettings;
-use crate::{AppState, Cors, Files, Issuer};
+use crate::{AppState, Cors, Files, Issuer, Limits};
 
 /// Database connections of this role: every request holds one for milliseconds.
 const CONNECTIONS: u32 = 10;
@@ -34,8 +35,9 @@ pub async fn run(env: Env, settings: Settings) -> Result<End, Failure> {
         ));
     }
     let db = settings.connect_migrated(CONNECTIONS, Plans::Kept).await?;
-    let jobs = Settings::jobs(db, settings.redis()?.as_ref());
-    let front = FrontDoor::open(&settings, &api, jobs).await?;
+    let redis = settings.redis()?;
+    let jobs = Settings::jobs(db, redis.as_ref());
+    let front = FrontDoor::open(&settings, &api, jobs, redis.as_ref()).await?;
     // Whoever starts replicas reads where this one is.
     println!("api listens on http://{}", front.addr);
     let end = until_stopped(front.gone.cancelled()).await?;
@@ -54,11 +56,16 @@ pub struct FrontDoor {
 }
 
 impl FrontDoor {
-    /// Listens and answers.
+    /// Listens and answers. With a Redis its limits are those of all front doors together.
     ///
     /// # Errors
     /// When the address is taken or the issuer has no secret.
-    pub async fn open(settings: &Settings, api: &ApiSettings, jobs: Jobs) -> Result<Self, Failure> {
+    pub async fn open(
+        settings: &Settings,
+        api: &ApiSettings,
+        jobs: Jobs,
+        redis: Option<&Redis>,
+    ) -> Result<Self, Failure> {
         let listener = TcpListener::bind(api.http_addr).into_acceptor().await;
         let acceptor = listener.map_err(|error| {
             Failure::new(format!(
@@ -72,7 +79,7 @@ impl FrontDoor {
         let cors = Cors { origins: api.cors_origins.clone() };
         let addr = addr.unwrap_or(api.http_addr);
         let files = Files::new(settings.open_storage()?, &api.cdn_base(addr)?);
-        let state = AppState::new(jobs, issuer, cors, FRESH_FOR, files);
+        let state = AppState::new(jobs, issuer, cors, FRESH_FOR, files, limits(api, redis));
         let stop = state.stop.clone();
         let (server, gone) = spawn_part(serve(acceptor, crate::app(state), stop.clone()));
         Ok(Self { addr, gone, stop, server })
@@ -90,6 +97,14 @@ impl FrontDoor {
             tracing::warn!(%error, "the HTTP server ended with an error");
         }
     }
+}
+
+fn limits(api: &ApiSettings, redis: Option<&Redis>) -> Limits {
+    if api.rate_limits {
+        return Limits::on(api.trusted_proxies.clone(), redis);
+    }
+    tracing::warn!("FARM_RATE_LIMITS=off: nobody is limited, whatever they send");
+    Limits::off()
 }
 
 async fn serve<A>(

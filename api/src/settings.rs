@@ -6,6 +6,8 @@ use std::path::Path;
 use jobs::process::{Env, Failure, Secret};
 use url::Url;
 
+use crate::limits::Proxies;
+
 /// What the front door is told.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
@@ -15,6 +17,10 @@ pub struct ApiSettings {
     pub jwt_secret: Option<Secret>,
     /// `CORS_ALLOWED_ORIGINS`.
     pub cors_origins: Vec<String>,
+    /// `FARM_RATE_LIMITS`: whether anybody is limited.
+    pub rate_limits: bool,
+    /// `FARM_TRUSTED_PROXIES`: who may say for whom they speak.
+    pub trusted_proxies: Proxies,
     /// `CDN_PUBLIC_URL`: where the world finds thumbnails; unset = below `/cdn` of this process.
     pub cdn_public_url: Option<Url>,
 }
@@ -31,6 +37,8 @@ impl ApiSettings {
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000))),
             jwt_secret: jwt_secret(env)?,
             cors_origins: origins(env)?,
+            rate_limits: rate_limits(env)?,
+            trusted_proxies: trusted_proxies(env)?,
             cdn_public_url: cdn_public_url(env)?,
         })
     }
@@ -93,6 +101,26 @@ fn jwt_secret(env: &Env) -> Result<Option<Secret>, Failure> {
         return Err(Failure::new("FARM_JWT_SECRET must be at least 32 bytes"));
     }
     Ok(secret)
+}
+
+fn rate_limits(env: &Env) -> Result<bool, Failure> {
+    match env.text("FARM_RATE_LIMITS") {
+        None | Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(other) => {
+            Err(Failure::new(format!("FARM_RATE_LIMITS must be on or off, not {other:?}")))
+        }
+    }
+}
+
+fn trusted_proxies(env: &Env) -> Result<Proxies, Failure> {
+    let list = env.text("FARM_TRUSTED_PROXIES").unwrap_or_default();
+    list.parse().map_err(|part| {
+        Failure::new(format!(
+            "FARM_TRUSTED_PROXIES holds {part:?}; it must hold addresses and networks like \
+             10.0.0.0/8, separated by commas"
+        ))
+    })
 }
 
 fn cdn_public_url(env: &Env) -> Result<Option<Url>, Failure> {

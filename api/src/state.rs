@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::files::Files;
 use crate::identity::{Issuer, Tokens};
+use crate::limits::Limits;
 use crate::live::Live;
 use crate::problem::Problem;
 use crate::recent::Recent;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub fresh_for: Duration,
     /// Where files lie.
     pub files: Files,
+    /// How much one may ask of us.
+    pub limits: Limits,
     /// Cancelled when the process stops: streams end, and nothing is waited for any more.
     pub stop: CancellationToken,
     /// What operators watch.
@@ -73,13 +76,21 @@ impl Deref for AppState {
 
 impl AppState {
     /// The state of one process.
-    pub fn new(jobs: Jobs, issuer: Issuer, cors: Cors, fresh_for: Duration, files: Files) -> Self {
+    pub fn new(
+        jobs: Jobs,
+        issuer: Issuer,
+        cors: Cors,
+        fresh_for: Duration,
+        files: Files,
+        limits: Limits,
+    ) -> Self {
         Self(Arc::new(Shared {
             jobs,
             issuer,
             cors,
             fresh_for,
             files,
+            limits,
             stop: CancellationToken::new(),
             live: Live::default(),
             tokens: Tokens::default(),

@@ -15,6 +15,7 @@ pub mod query;
 pub mod rescue;
 pub mod retention;
 pub mod retry;
+pub mod searches;
 pub mod stats;
 
 use sea_orm::entity::prelude::*;

@@ -2,7 +2,8 @@
 //!
 //! A template uses `?` for the next value, `{now}` for the farm's clock, `{now+?}` and `{now-?}`
 //! for that clock shifted by a number of milliseconds (a column's name in place of `now` shifts
-//! that column), `{for update}` and `{skip locked}` for row locks (SQLite holds its one write lock
+//! that column), `{for update}`, `{for no key update}` (beside which others may refer to the row) and
+//! `{skip locked}` for row locks (SQLite holds its one write lock
 //! instead), `{unsynced}` at the end of a condition for a commit that does not wait for the disk
 //! (on Postgres), and Postgres casts such as `?::uuid`, which are left out on SQLite. `IN {list}` takes
 //! the next [`Arg::List`]; `FROM {rows}` takes the next [`Arg::Rows`] as a table `v` with
@@ -217,6 +218,7 @@ impl Build {
             "list" | "rows" => self.arg(args.next()),
             "job" => self.text.push_str(&JOB),
             "for update" if postgres => self.text.push_str("FOR UPDATE"),
+            "for no key update" if postgres => self.text.push_str("FOR NO KEY UPDATE"),
             "skip locked" if postgres => self.text.push_str("FOR UPDATE SKIP LOCKED"),
             "unsynced" if postgres => self.text.push_str(UNSYNCED),
             _ => {}

@@ -73,6 +73,9 @@ mod tests {
         assert_eq!(settings.api.http_addr.to_string(), "127.0.0.1:8000");
         assert_eq!(settings.common.database(), "sqlite://farm-data/farm.db?mode=rwc");
         assert_eq!(settings.worker.provider_rate.get(), 5);
+        assert!(
+            settings.api.rate_limits && settings.api.trusted_proxies == api::Proxies::default()
+        );
     }
 
     #[test]
@@ -88,6 +91,9 @@ mod tests {
             (&[("AI_TIER", "huge")], "auto, full, lite, rules"),
             (&[("HF_ENDPOINT", "ftp://x")], "HF_ENDPOINT must be an address like"),
             (&[("CORS_ALLOWED_ORIGINS", "example.com")], "origins like"),
+            (&[("FARM_RATE_LIMITS", "no")], "must be on or off"),
+            (&[("FARM_TRUSTED_PROXIES", "10.0.0.1, proxy")], "holds \"proxy\"; it must hold"),
+            (&[("FARM_TRUSTED_PROXIES", "0.0.0.0/0")], "networks like 10.0.0.0/8"),
             (&[("LOG_FORMAT", "xml")], "text or json"),
             (&[("REDIS_URL", "redis://x")], "set both or neither"),
             (&[("REDIS_URL", "http://x")], "redis://host:6379/0"),

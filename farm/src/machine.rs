@@ -119,7 +119,8 @@ impl Machine {
             media,
         };
         let jobs = Common::jobs(db, redis.as_ref());
-        let front = FrontDoor::open(&settings.common, &settings.api, jobs.clone()).await?;
+        let front =
+            FrontDoor::open(&settings.common, &settings.api, jobs.clone(), redis.as_ref()).await?;
 
         let mut engines = vec![];
         for _ in 0..workers.max(1) {

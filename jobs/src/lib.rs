@@ -15,6 +15,7 @@ pub mod limit;
 pub mod memory;
 pub mod policy;
 pub mod process;
+pub mod quota;
 pub mod redis;
 pub mod redrive;
 pub mod storage;

@@ -18,6 +18,7 @@ mod m20261122_000011_analysis;
 mod m20261127_000012_media;
 mod m20261128_000013_teams;
 mod m20261128_000014_credits;
+mod m20261128_000015_searches;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000012_media::Migration),
             Box::new(m20261128_000013_teams::Migration),
             Box::new(m20261128_000014_credits::Migration),
+            Box::new(m20261128_000015_searches::Migration),
         ]
     }
 }

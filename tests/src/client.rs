@@ -1,10 +1,12 @@
 //! The API as one user sees it, called in process.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
-use poem::http::{HeaderMap, HeaderName, Method, StatusCode};
-use poem::{Endpoint, Request, Response};
+use poem::http::{self, HeaderMap, HeaderName, Method, StatusCode};
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, Request, RequestParts, Response};
 use serde_json::Value;
 
 /// Calls the API, signed in or not.
@@ -13,6 +15,7 @@ pub struct Client {
     pub(crate) app: Arc<BoxEndpoint<'static, Response>>,
     pub(crate) token: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) from: Option<IpAddr>,
 }
 
 /// What came back.
@@ -61,6 +64,18 @@ impl Client {
         let mut client = self.clone();
         client.headers.push((name.to_owned(), value.to_owned()));
         client
+    }
+
+    /// The same caller at another address.
+    #[must_use]
+    pub fn from(&self, ip: &str) -> Self {
+        Self { from: Some(ip.parse().expect("an address")), ..self.clone() }
+    }
+
+    /// The same caller at the front door of another.
+    #[must_use]
+    pub fn at(&self, other: &Self) -> Self {
+        Self { app: other.app.clone(), ..self.clone() }
     }
 
     /// GET.
@@ -112,7 +127,7 @@ impl Client {
     /// GET whose answer is read while it comes: for streams.
     pub async fn open(&self, path: &str) -> Response {
         let request = Request::builder().uri(path.parse().expect("a path")).finish();
-        self.app.get_response(self.signed(request)).await
+        self.app.get_response(self.sent(self.signed(request))).await
     }
 
     /// Any request as it stands, with this caller's token and headers added: for bodies and
@@ -131,8 +146,22 @@ impl Client {
         request
     }
 
+    /// As it comes off a connection from the caller's address.
+    fn sent(&self, mut request: Request) -> Request {
+        let Some(ip) = self.from else { return request };
+        let body = request.take_body();
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = request.method().clone();
+        parts.uri = request.uri().clone();
+        parts.headers = std::mem::take(request.headers_mut());
+        let here = LocalAddr(Addr::default());
+        let peer = RemoteAddr(Addr::SocketAddr(SocketAddr::new(ip, 1_024)));
+        let scheme = request.scheme().clone();
+        Request::from_parts(RequestParts::from((parts, here, peer, scheme)), body)
+    }
+
     async fn answer(&self, request: Request) -> Answer {
-        let response = self.app.get_response(request).await;
+        let response = self.app.get_response(self.sent(request)).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.into_body().into_string().await.expect("a text body");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{AppState, Files, Issuer};
+use api::{AppState, Files, Issuer, Limits, Proxies};
 use entity::enums::{Queue, Role, Tier};
 use entity::job::Model;
 use entity::job::end::Settled;
@@ -16,6 +16,7 @@ use entity::{Db, Time, clock, sql};
 use farm::demo::{DemoOptions, DemoProvider};
 use jobs::limit::RateLimit;
 use jobs::memory::MemoryTickets;
+use jobs::quota::Clock;
 use jobs::redis::{Redis, RedisTickets};
 use jobs::{Jobs, Storage};
 use migration::{Migrator, MigratorTrait};
@@ -52,6 +53,15 @@ pub struct Builder {
     pictures: bool,
     allowed: Vec<SocketAddr>,
     storage: Option<Storage>,
+    limits: Option<Limited>,
+}
+
+/// How customers are limited.
+#[derive(Clone, Default)]
+struct Limited {
+    proxies: Proxies,
+    /// Instead of the stack's.
+    redis: Option<Redis>,
 }
 
 impl Default for Builder {
@@ -78,6 +88,7 @@ impl Default for Builder {
             pictures: false,
             allowed: vec![],
             storage: None,
+            limits: None,
         }
     }
 }
@@ -146,6 +157,29 @@ impl Builder {
         self
     }
 
+    /// With limits on requests, as customers have them. Without, a story may ask as often as it
+    /// likes.
+    #[must_use]
+    pub fn limited(mut self) -> Self {
+        self.limits = Some(Limited::default());
+        self
+    }
+
+    /// [`Self::limited`], behind these proxies.
+    #[must_use]
+    pub fn behind(mut self, proxies: &str) -> Self {
+        let proxies = proxies.parse().expect("addresses");
+        self.limits = Some(Limited { proxies, redis: None });
+        self
+    }
+
+    /// [`Self::limited`], counted in this Redis.
+    #[must_use]
+    pub fn counted_in(mut self, redis: Redis) -> Self {
+        self.limits = Some(Limited { proxies: Proxies::default(), redis: Some(redis) });
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> System {
         System::start_with(self).await
@@ -165,6 +199,7 @@ pub struct System {
     engines: Vec<Engine>,
     deps: Deps,
     engine_config: EngineConfig,
+    limits: Option<Limited>,
     stop: CancellationToken,
     stack: Stack,
     dir: TempDir,
@@ -212,11 +247,10 @@ impl System {
                 Jobs::new(db, Arc::new(RedisTickets::new(redis.clone())))
             }
         };
-        let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
-        let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
         let files = Files::new(storage, &Url::parse(CDN).expect("a URL"));
-        let fresh_for = farm::machine::FRESH_FOR;
-        let state = AppState::new(jobs.clone(), issuer, cors, fresh_for, files);
+        let clock = Clock::still();
+        let limits = limits(builder.limits.as_ref(), &stack, &clock);
+        let state = front_door(jobs.clone(), files, limits);
         let stop = CancellationToken::new();
         let upkeep = Upkeep::new(
             apart(&stack, &jobs),
@@ -234,6 +268,7 @@ impl System {
             engines: vec![],
             deps,
             engine_config: builder.engine,
+            limits: builder.limits,
             stop,
             stack,
             dir,
@@ -286,7 +321,15 @@ impl System {
 
     /// The API, not signed in.
     pub fn api(&self) -> Client {
-        Client { app: self.app.clone(), token: None, headers: vec![] }
+        Client { app: self.app.clone(), token: None, headers: vec![], from: None }
+    }
+
+    /// Another front door of the same farm, which shares no memory with the first.
+    pub fn another_door(&self) -> Client {
+        let clock = self.state.limits.clock();
+        let limits = limits(self.limits.as_ref(), &self.stack, clock);
+        let state = front_door(apart(&self.stack, &self.jobs), self.files(), limits);
+        Client { app: Arc::new(api::app(state).boxed()), ..self.api() }
     }
 
     /// The API as this user, made at first use; `admin…` are admins.
@@ -372,12 +415,13 @@ impl System {
         clock::now(self.db().read()).await.expect("a clock")
     }
 
-    /// Moves the farm's clock.
+    /// Moves the farm's clock, and that of its limits.
     pub async fn advance(&self, by: Duration) {
         let tx = self.db().begin().await.expect("a transaction");
         clock::advance(&tx, by.as_millis() as i64).await.expect("a movable clock");
         tx.commit().await.expect("a commit");
         self.state.forget();
+        self.state.limits.clock().advance(by);
     }
 
     /// A number out of the database: `SELECT count(*) AS n …`.
@@ -430,6 +474,23 @@ impl System {
         }
         self.ended = true;
     }
+}
+
+/// What a front door stands on.
+fn front_door(jobs: Jobs, files: Files, limits: Limits) -> AppState {
+    let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
+    let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
+    AppState::new(jobs, issuer, cors, farm::machine::FRESH_FOR, files, limits)
+}
+
+fn limits(limited: Option<&Limited>, stack: &Stack, clock: &Clock) -> Limits {
+    let Some(limited) = limited else { return Limits::off() };
+    let shared = match stack {
+        Stack::Machine => None,
+        Stack::Cluster { redis, .. } => Some(redis),
+    };
+    let redis = limited.redis.as_ref().or(shared);
+    Limits::by(clock.clone(), limited.proxies.clone(), redis)
 }
 
 /// The same work as another process of the cluster holds it: with tickets and news of its own.

@@ -2,6 +2,7 @@
 
 use entity::enums::AccountStatus;
 use entity::user;
+use poem::Request;
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::payload::Json;
@@ -70,18 +71,23 @@ impl Auth {
     async fn login(
         &self,
         state: Data<&AppState>,
+        request: &Request,
         body: JsonBody<Login>,
     ) -> Result<Json<Session>, Problem> {
         let Login { email, password } = body.0;
+        let from = state.limits.address(request);
+        state.limits.check_sign_in(&email, from).await?;
         let found = user::by_email(state.db().read(), &email).await?;
         let stored = found.as_ref().and_then(|user| user.hashed_password.clone());
         let matches = password::verify(password, stored).await.map_err(|busy| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", format!("{busy}; try again"))
                 .header("Retry-After", "5")
         })?;
-        let user = found.filter(|_| matches).ok_or_else(|| {
-            Problem::unauthorized("invalid_credentials", "e-mail address or password is wrong")
-        })?;
+        let Some(user) = found.filter(|_| matches) else {
+            state.limits.sign_in_failed(&email, from).await;
+            let detail = "e-mail address or password is wrong";
+            return Err(Problem::unauthorized("invalid_credentials", detail));
+        };
         if matches!(user.status, AccountStatus::Suspended | AccountStatus::Inactive) {
             let detail = "this account may not be used; ask support";
             return Err(Problem::new(StatusCode::FORBIDDEN, "account_closed", detail));

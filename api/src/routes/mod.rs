@@ -24,6 +24,7 @@ pub(crate) mod profile_body;
 mod profile_view;
 pub mod profiles;
 pub mod queues;
+mod searches;
 mod submit;
 pub mod top_up;
 pub mod unlocks;

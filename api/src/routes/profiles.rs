@@ -241,7 +241,7 @@ pub(crate) async fn plain(state: &AppState, request: &Request) -> Option<poem::R
     if !asks || headers.contains_key("prefer") {
         return None;
     }
-    let caller = Caller::plain(state, headers).await?;
+    let caller = Caller::plain(state, request).await?;
     let tags = headers.get(header::IF_NONE_MATCH).map(HeaderValue::to_str).transpose().ok()?;
     let answer = async {
         let found = state.shelf.find(state, &caller, &name).await?;
@@ -302,7 +302,7 @@ async fn fetch_and_wait(
 ) -> Result<ProfileRead, Problem> {
     let options = options(caller, request);
     let job = ProfileFetch::of(name.clone());
-    let enqueued = state.jobs.submit(&job, &options).await?;
+    let enqueued = submit::start(state, caller, &job, &options).await?;
     let wait = std::time::Duration::from_secs(wait_s);
     let seen = until_done(state, caller.viewer(), enqueued.id, wait)
         .await?

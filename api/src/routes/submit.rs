@@ -8,6 +8,7 @@ use entity::job::Model;
 use entity::job::enqueue::{self, Enqueued, NewJob};
 use entity::job::query::Seen;
 use entity::job::retry::{self, Retried};
+use entity::job::searches::lock;
 use jobs::policy::Job;
 use jobs::submit::{Cost, Options, new_job};
 use poem::Request;
@@ -17,6 +18,7 @@ use poem_openapi::types::{ParseFromJSON, ToJSON};
 use uuid::Uuid;
 
 use super::follow::until_done;
+use super::searches;
 use crate::front::RequestId;
 use crate::gate;
 use crate::idempotency::{Key, Known};
@@ -155,7 +157,7 @@ pub(crate) async fn post<B: JobBody>(
     wait_s: u64,
 ) -> Result<JobAnswer<B>, Problem> {
     let begun = match (work, &key) {
-        (Work::New(job), None) => Begun::Stored(state.jobs.store(&job).await?),
+        (Work::New(job), None) => Begun::Stored(store(state, caller, &job).await?),
         (work, key) => {
             let tx = state.db().begin().await?;
             if let Some(key) = key {
@@ -169,7 +171,7 @@ pub(crate) async fn post<B: JobBody>(
                     }
                 }
             }
-            let begun = begin(&tx, work).await?;
+            let begun = begin(&tx, work, searches::whose(state, caller)).await?;
             if let Some(key) = key {
                 key.started(&tx, begun.job().0).await?;
             }
@@ -189,16 +191,56 @@ pub(crate) async fn post<B: JobBody>(
     Ok(answer(status, body))
 }
 
-async fn begin(tx: &Tx, work: Work) -> Result<Begun, Problem> {
+/// Stores a job on its own and sends its ticket.
+pub(crate) async fn start<J: Job>(
+    state: &AppState,
+    caller: &Caller,
+    job: &J,
+    options: &Options,
+) -> Result<Enqueued, Problem> {
+    let enqueued = store(state, caller, &new_job(job, options)?).await?;
+    state.jobs.announce(std::slice::from_ref(&enqueued)).await;
+    Ok(enqueued)
+}
+
+async fn store(state: &AppState, caller: &Caller, job: &NewJob) -> Result<Enqueued, Problem> {
+    match searches::whose(state, caller) {
+        Some(user) if searches::is_search(job.kind) => {
+            let tx = state.db().begin().await?;
+            let stored = searches::store(&tx, user, job).await?;
+            tx.commit().await?;
+            Ok(stored)
+        }
+        _ => Ok(state.jobs.store(job).await?),
+    }
+}
+
+/// `limited` is whose searches are counted.
+async fn begin(tx: &Tx, work: Work, limited: Option<Uuid>) -> Result<Begun, Problem> {
     let (id, watcher, by) = match work {
         Work::New(job) => {
+            if let Some(user) = limited
+                && searches::is_search(job.kind)
+            {
+                return searches::store(tx, user, &job).await.map(Begun::Stored);
+            }
             let stored = enqueue::enqueue_many(tx, std::slice::from_ref(&job)).await?;
             return stored.into_iter().next().map(Begun::Stored).ok_or_else(Problem::internal);
         }
         Work::Again { id, watcher, by } => (id, watcher, by),
     };
+    if let Some(user) = limited {
+        lock(tx, user).await?;
+    }
     match retry::retry(tx, id, watcher, &by).await? {
-        Retried::Queued(job) => Ok(Begun::Again(job)),
+        Retried::Queued(job) => {
+            if let Some(user) = limited
+                && searches::is_search(&job.kind)
+            {
+                searches::check(tx, user).await?;
+            }
+            Ok(Begun::Again(job))
+        }
         Retried::NotEnded(job) => {
             let detail =
                 format!("only a failed or cancelled job can be retried; it is {}", job.state);

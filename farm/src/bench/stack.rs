@@ -115,6 +115,8 @@ impl Stack {
             ("FARM_JWT_SECRET", secret::invent(48)),
             ("DECODO_BASE_URL", "http://127.0.0.1:9".to_owned()), // nothing is fetched
             ("RUST_LOG", "warn".to_owned()),
+            // One user sends what thousands do.
+            ("FARM_RATE_LIMITS", "off".to_owned()),
         ];
         Ok(Self {
             jobs,
@@ -327,5 +329,6 @@ pub(super) fn embedded(settings: &Settings, folder: &std::path::Path) -> Setting
     (common.database_url, common.redis_url) = (None, None);
     folder.clone_into(&mut common.data_dir);
     settings.api.http_addr = ([127, 0, 0, 1], 0).into();
+    settings.api.rate_limits = false;
     settings
 }

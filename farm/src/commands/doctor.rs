@@ -50,6 +50,7 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<(), Failure> 
     provider(settings, &mut report).await;
     files(settings, &mut report).await;
     unprotected(settings, &mut report);
+    unlimited(settings, &mut report);
     out::print(&told(&report, json))?;
     let bad = report.lines.iter().filter(|(verdict, ..)| *verdict == Verdict::Bad).count();
     if bad == 0 { Ok(()) } else { Err(Failure::new(format!("{bad} of the checks failed"))) }
@@ -165,6 +166,14 @@ fn unprotected(settings: &Settings, report: &mut Report) {
     if parse(&settings.common.redis_url).is_some_and(|url| plain_redis(&url)) {
         let hint = "REDIS_URL is redis://: the password travels unprotected; use rediss://";
         report.add(Verdict::Note, "redis", hint);
+    }
+}
+
+/// What nobody is kept from.
+fn unlimited(settings: &Settings, report: &mut Report) {
+    if !settings.api.rate_limits {
+        let hint = "off (FARM_RATE_LIMITS): nobody is limited, strangers included";
+        report.add(Verdict::Note, "limits", hint);
     }
 }
 
@@ -293,6 +302,16 @@ mod tests {
             assert_eq!(!report.lines.is_empty(), noted, "{redis}");
             let told = told(&report, true);
             assert!(!told.contains("hush") && !told.contains("fail"), "{told}");
+        }
+    }
+
+    #[test]
+    fn limits_that_are_off_are_noted() {
+        for (vars, noted) in [(&[][..], ""), (&[("FARM_RATE_LIMITS", "off")], "note  limits")] {
+            let mut report = Report::default();
+            unlimited(&with(vars), &mut report);
+            let told = told(&report, false);
+            assert!(told.starts_with(noted) && told.is_empty() == noted.is_empty(), "{told}");
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) mod top;
 pub(crate) mod up;
 
 use ::jobs::process::{Failure, Settings as Common};
-use api::{AppState, Files, Issuer};
+use api::{AppState, Files, Issuer, Limits};
 
 use crate::config::Settings;
 use crate::machine::{self, FRESH_FOR};
@@ -37,5 +37,5 @@ async fn open(settings: &Settings) -> Result<AppState, Failure> {
     let issuer = Issuer::new(b"unused by the command line");
     let base = settings.api.cdn_base(settings.api.http_addr)?;
     let files = Files::new(settings.common.open_storage()?, &base);
-    Ok(AppState::new(jobs, issuer, api::Cors::default(), FRESH_FOR, files))
+    Ok(AppState::new(jobs, issuer, api::Cors::default(), FRESH_FOR, files, Limits::off()))
 }

@@ -34,7 +34,7 @@ impl fmt::Display for Secret {
 }
 
 /// Every `FARM_*` name there is; others are refused, because they are typing errors.
-const FARM_NAMES: [&str; 7] = [
+const FARM_NAMES: [&str; 9] = [
     "FARM_HTTP_ADDR",
     "FARM_METRICS_ADDR",
     "FARM_DATA_DIR",
@@ -42,6 +42,8 @@ const FARM_NAMES: [&str; 7] = [
     "FARM_JWT_SECRET",
     "FARM_LEASE_SECONDS",
     "FARM_TIMEOUT_SECONDS",
+    "FARM_RATE_LIMITS",
+    "FARM_TRUSTED_PROXIES",
 ];
 
 /// Variables by name.

@@ -14,6 +14,7 @@ mod fetch;
 mod fuzz;
 mod idempotency;
 mod jobs;
+mod limits;
 mod login;
 mod long_poll;
 mod media;

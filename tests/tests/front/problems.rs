@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{AppState, Issuer};
+use api::{AppState, Issuer, Limits};
 use jobs::Jobs;
 use jobs::redis::{Redis, RedisTickets};
 use poem::Request;
@@ -182,7 +182,7 @@ async fn a_farm_whose_tickets_do_not_get_through_is_not_ready_and_says_so() {
     let jobs = Jobs::new(system.db().clone(), Arc::new(RedisTickets::new(redis)));
     let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
     let (cors, fresh_for) = (api::Cors::default(), farm::machine::FRESH_FOR);
-    let state = AppState::new(jobs, issuer, cors, fresh_for, system.files());
+    let state = AppState::new(jobs, issuer, cors, fresh_for, system.files(), Limits::off());
     let front = TestClient::new(api::app(state));
     front.get("/livez").send().await.assert_status_is_ok();
     let asked = Instant::now();

@@ -20,10 +20,12 @@ async fn who_waits_is_answered_and_streams_end_when_the_front_door_stops() {
         jwt_secret: Some(Secret::new("a secret for tests, thirty-two bytes")),
         cors_origins: vec![],
         cdn_public_url: None,
+        rate_limits: true,
+        trusted_proxies: api::Proxies::default(),
     };
     let data = ("FARM_DATA_DIR".to_owned(), system.path("data").display().to_string());
     let settings = Settings::read(&Env::of([data]).unwrap()).unwrap();
-    let front = FrontDoor::open(&settings, &api, system.jobs.clone()).await.unwrap();
+    let front = FrontDoor::open(&settings, &api, system.jobs.clone(), None).await.unwrap();
     let (dana, admin) = (token(&system, "dana", 600).await, token(&system, "admin", 600).await);
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     let url = |path: &str| format!("http://{}{path}", front.addr);
