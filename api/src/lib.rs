@@ -7,6 +7,7 @@ mod body;
 mod document;
 pub mod files;
 pub mod front;
+mod gotrue;
 pub mod idempotency;
 pub mod identity;
 mod live;
@@ -27,13 +28,13 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route};
 use poem_openapi::OpenApiService;
 
 pub use files::Files;
-pub use identity::{Caller, Issuer, Operator};
+pub use identity::{Caller, Identity, Issuer, Operator, Supabase};
 pub use problem::Problem;
 pub use state::{AppState, Cors};
 
 type Service = OpenApiService<
     (
-        routes::auth::Auth,
+        (routes::auth::Auth, routes::account::Account),
         routes::jobs::JobRoutes,
         routes::events::Events,
         routes::profiles::Profiles,
@@ -52,7 +53,7 @@ type Service = OpenApiService<
 fn service() -> Service {
     OpenApiService::new(
         (
-            routes::auth::Auth,
+            (routes::auth::Auth, routes::account::Account),
             routes::jobs::JobRoutes,
             routes::events::Events,
             routes::profiles::Profiles,

@@ -11,7 +11,7 @@ use jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 
 use crate::files::Files;
-use crate::identity::{Issuer, Tokens};
+use crate::identity::{Identity, Tokens};
 use crate::live::Live;
 use crate::problem::Problem;
 use crate::recent::Recent;
@@ -33,8 +33,8 @@ pub struct AppState(Arc<Shared>);
 pub struct Shared {
     /// Work.
     pub jobs: Jobs,
-    /// Tokens.
-    pub issuer: Issuer,
+    /// Who is who.
+    pub identity: Identity,
     /// Browsers.
     pub cors: Cors,
     /// A stored profile older than this is stale.
@@ -70,10 +70,16 @@ impl Deref for AppState {
 
 impl AppState {
     /// The state of one process.
-    pub fn new(jobs: Jobs, issuer: Issuer, cors: Cors, fresh_for: Duration, files: Files) -> Self {
+    pub fn new(
+        jobs: Jobs,
+        identity: impl Into<Identity>,
+        cors: Cors,
+        fresh_for: Duration,
+        files: Files,
+    ) -> Self {
         Self(Arc::new(Shared {
             jobs,
-            issuer,
+            identity: identity.into(),
             cors,
             fresh_for,
             files,

@@ -16,6 +16,7 @@ mod m20261122_000009_turns;
 mod m20261122_000010_paths;
 mod m20261122_000011_analysis;
 mod m20261127_000012_media;
+mod m20261128_000016_identity;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000010_paths::Migration),
             Box::new(m20261122_000011_analysis::Migration),
             Box::new(m20261127_000012_media::Migration),
+            Box::new(m20261128_000016_identity::Migration),
         ]
     }
 }
