@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::{AppState, Files, Issuer};
+use api::identity::SupabaseSettings;
+use api::{AppState, Files, Identity, Issuer, Supabase};
 use entity::enums::{Queue, Role, Tier};
 use entity::job::Model;
 use entity::job::end::Settled;
@@ -52,6 +54,7 @@ pub struct Builder {
     pictures: bool,
     allowed: Vec<SocketAddr>,
     storage: Option<Storage>,
+    supabase: Option<SupabaseSettings>,
 }
 
 impl Default for Builder {
@@ -78,6 +81,7 @@ impl Default for Builder {
             pictures: false,
             allowed: vec![],
             storage: None,
+            supabase: None,
         }
     }
 }
@@ -146,6 +150,13 @@ impl Builder {
         self
     }
 
+    /// People sign in there.
+    #[must_use]
+    pub fn supabase(mut self, settings: SupabaseSettings) -> Self {
+        self.supabase = Some(settings);
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> System {
         System::start_with(self).await
@@ -168,6 +179,8 @@ pub struct System {
     stop: CancellationToken,
     stack: Stack,
     dir: TempDir,
+    /// How old the keys of an identity provider are, in milliseconds: only as the clock is moved.
+    aged: Arc<AtomicU64>,
     ended: bool,
 }
 
@@ -213,10 +226,20 @@ impl System {
             }
         };
         let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
+        let aged = Arc::<AtomicU64>::default();
+        let identity = match &builder.supabase {
+            None => Identity::Local(issuer),
+            Some(settings) => {
+                let age = aged.clone();
+                let age = move || Duration::from_millis(age.load(Ordering::Relaxed));
+                let hosted = Supabase::with_clock(settings, Arc::new(age)).expect("a client");
+                Identity::Supabase { links: issuer, hosted }
+            }
+        };
         let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
         let files = Files::new(storage, &Url::parse(CDN).expect("a URL"));
         let fresh_for = farm::machine::FRESH_FOR;
-        let state = AppState::new(jobs.clone(), issuer, cors, fresh_for, files);
+        let state = AppState::new(jobs.clone(), identity, cors, fresh_for, files);
         let stop = CancellationToken::new();
         let upkeep = Upkeep::new(
             apart(&stack, &jobs),
@@ -237,6 +260,7 @@ impl System {
             stop,
             stack,
             dir,
+            aged,
             ended: false,
         };
         for _ in 0..builder.workers {
@@ -289,10 +313,15 @@ impl System {
         Client { app: self.app.clone(), token: None, headers: vec![] }
     }
 
+    /// The API as whoever shows this token.
+    pub fn with_token(&self, token: &str) -> Client {
+        Client { token: Some(token.to_owned()), ..self.api() }
+    }
+
     /// The API as this user, made at first use; `admin…` are admins.
     pub async fn as_user(&self, name: &str) -> Client {
         let user = self.user(name).await;
-        let token = self.state.issuer.sign(&user, 600).expect("a token");
+        let token = self.state.identity.links().sign(&user, 600).expect("a token");
         Client { token: Some(token), ..self.api() }
     }
 
@@ -377,6 +406,12 @@ impl System {
         let tx = self.db().begin().await.expect("a transaction");
         clock::advance(&tx, by.as_millis() as i64).await.expect("a movable clock");
         tx.commit().await.expect("a commit");
+        self.aged.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+        self.state.forget();
+    }
+
+    /// As if a moment had passed: who was let in is asked for again.
+    pub fn forget(&self) {
         self.state.forget();
     }
 

@@ -1,10 +1,11 @@
 //! The public keys of a hosted identity provider: read when they are needed, remembered for ten
-//! minutes, and kept as they are while it is away.
+//! minutes, and kept as they are while it is away. A key that is published no more is good no more
+//! from the moment that this is seen.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use reqwest::Client;
@@ -19,6 +20,8 @@ use crate::gotrue;
 const KEEP: Duration = Duration::from_secs(10 * 60);
 /// Whoever shows keys that we do not know makes us ask no more often than this.
 const FLOOR: Duration = Duration::from_secs(10);
+/// How long somebody waits for keys.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest name of a key.
 const MAX_KID: usize = 255;
 /// More keys than anybody has.
@@ -26,18 +29,8 @@ const MAX_KEYS: usize = 100;
 /// Largest set, in bytes.
 const MAX_SET: usize = 256 * 1_024;
 
-/// Time since the start; tests make more of it pass.
-#[derive(Debug)]
-struct Stopwatch {
-    start: Instant,
-    ahead_ms: AtomicU64,
-}
-
-impl Stopwatch {
-    fn now(&self) -> Duration {
-        self.start.elapsed() + Duration::from_millis(self.ahead_ms.load(Ordering::Relaxed))
-    }
-}
+/// Time since some start.
+pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// A public key, and the one algorithm it is for.
 #[derive(Debug)]
@@ -61,7 +54,6 @@ pub(super) struct Away;
 #[derive(Clone, Debug)]
 pub(super) struct Keys(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     http: Client,
     url: Url,
@@ -70,18 +62,27 @@ struct Shared {
     set: RwLock<Option<Arc<Set>>>,
     /// When they were asked for last. Held while they are.
     asked: Arc<Mutex<Option<Duration>>>,
-    watch: Stopwatch,
+    /// They could not be had when they were asked for last.
+    lost: AtomicBool,
+    elapsed: Elapsed,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
 }
 
 impl Keys {
-    pub(super) fn new(http: Client, url: Url, rules: Validation) -> Self {
+    pub(super) fn new(http: Client, url: Url, rules: Validation, elapsed: Elapsed) -> Self {
         Self(Arc::new(Shared {
             http,
             url,
             rules,
             set: RwLock::default(),
             asked: Arc::default(),
-            watch: Stopwatch { start: Instant::now(), ahead_ms: AtomicU64::new(0) },
+            lost: AtomicBool::new(false),
+            elapsed,
         }))
     }
 
@@ -96,52 +97,29 @@ impl Keys {
         if known.is_some() && fresh {
             return Ok(known);
         }
-        let asked = self.0.asked.clone();
-        let asked = match known {
-            // While one asks, the others go on with what there is.
-            Some(_) => match asked.try_lock_owned() {
-                Ok(asked) => asked,
-                Err(_) => return Ok(known),
-            },
-            None => asked.lock_owned().await,
-        };
         let before = set.map(|set| set.read_at);
-        match self.renewed(before, asked).await {
+        let asked = self.0.asked.clone();
+        if known.is_some() && self.0.lost.load(Ordering::Relaxed) {
+            // An outage: what there was is used, and nobody waits for more.
+            if let Ok(asked) = asked.try_lock_owned() {
+                tokio::spawn(self.0.clone().renew(before, asked));
+            }
+            return Ok(known);
+        }
+        // A task of its own: a caller who hangs up must not keep everybody from new keys.
+        let asked = asked.lock_owned().await;
+        if tokio::spawn(self.0.clone().renew(before, asked)).await.is_err() {
+            tracing::error!("the keys of the identity provider could not be asked for");
+        }
+        match self.0.set() {
             Some(set) => Ok(set.keys.get(kid).cloned()),
             None => Err(Away),
         }
     }
 
-    /// The keys after somebody asked for them, be it us or one before us.
-    async fn renewed(
-        &self,
-        before: Option<Duration>,
-        mut asked: OwnedMutexGuard<Option<Duration>>,
-    ) -> Option<Arc<Set>> {
-        let (shared, now) = (self.0.clone(), self.0.watch.now());
-        let newer = shared.set().is_some_and(|set| Some(set.read_at) != before);
-        if newer || asked.is_some_and(|at| now.saturating_sub(at) < FLOOR) {
-            return shared.set();
-        }
-        // A task of its own: a caller who hangs up must not keep everybody from new keys.
-        let asking = tokio::spawn(async move {
-            *asked = Some(now);
-            shared.ask().await;
-        });
-        if asking.await.is_err() {
-            tracing::error!("the keys of the identity provider could not be asked for");
-        }
-        self.0.set()
-    }
-
     /// How many keys there are now, or why there is no telling.
     pub(super) async fn count(&self) -> Result<usize, String> {
         self.0.read().await.map(|keys| keys.len())
-    }
-
-    /// As if so much time had passed.
-    pub(super) fn advance(&self, by: Duration) {
-        self.0.watch.ahead_ms.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
     }
 }
 
@@ -151,15 +129,27 @@ impl Shared {
     }
 
     fn age(&self, set: &Set) -> Duration {
-        self.watch.now().saturating_sub(set.read_at)
+        (self.elapsed)().saturating_sub(set.read_at)
     }
 
-    /// Asks for the keys; what there was stays when they cannot be had.
-    async fn ask(&self) {
-        let read_at = self.watch.now();
-        match self.read().await {
+    /// Asks for the keys, unless somebody did since the caller looked, or a moment ago. What there
+    /// was stays when they cannot be had.
+    async fn renew(
+        self: Arc<Self>,
+        before: Option<Duration>,
+        mut asked: OwnedMutexGuard<Option<Duration>>,
+    ) {
+        let now = (self.elapsed)();
+        let newer = self.set().is_some_and(|set| Some(set.read_at) != before);
+        if newer || asked.is_some_and(|at| now.saturating_sub(at) < FLOOR) {
+            return;
+        }
+        *asked = Some(now);
+        let read = self.read().await;
+        self.lost.store(read.is_err(), Ordering::Relaxed);
+        match read {
             Ok(keys) => {
-                let set = Some(Arc::new(Set { keys, read_at }));
+                let set = Some(Arc::new(Set { keys, read_at: now }));
                 *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
             }
             Err(why) => tracing::warn!(why, "the keys of the identity provider cannot be read"),
@@ -168,7 +158,8 @@ impl Shared {
 
     async fn read(&self) -> Result<HashMap<String, Arc<Key>>, String> {
         let told = |error: reqwest::Error| error.without_url().to_string();
-        let answer = self.http.get(self.url.clone()).send().await.map_err(told)?;
+        let answer =
+            self.http.get(self.url.clone()).timeout(PATIENCE).send().await.map_err(told)?;
         let status = answer.status();
         if status.as_u16() != 200 {
             return Err(format!("it answers {status}"));

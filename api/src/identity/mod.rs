@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use jwks::Elapsed;
 pub use local::{ACCESS_TTL_S, Issuer, SignError};
 pub use supabase::{Supabase, SupabaseSettings};
 

@@ -1,6 +1,7 @@
 //! Hosted identity: tokens that Supabase signs, and the accounts of those who show one.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use entity::enums::{Role, Tier};
 use entity::user::{self, NewUser, Registered};
@@ -12,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use super::jwks::{Away, Key, Keys};
+use super::jwks::{Away, Elapsed, Key, Keys};
 use super::{AUDIENCE, LEEWAY_S, Proven, time_left};
 use crate::gotrue::{self, GoTrue};
 use crate::problem::Problem;
@@ -87,6 +88,15 @@ impl Supabase {
     /// # Errors
     /// When no client can be made for its address.
     pub fn new(settings: &SupabaseSettings) -> Result<Self, Failure> {
+        let start = Instant::now();
+        Self::with_clock(settings, Arc::new(move || start.elapsed()))
+    }
+
+    /// [`Self::new`], with keys that age by this clock.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn with_clock(settings: &SupabaseSettings, elapsed: Elapsed) -> Result<Self, Failure> {
         let issuer = settings.issuer();
         let mut rules = Validation::new(Algorithm::ES256);
         rules.set_issuer(&[&issuer]);
@@ -103,7 +113,7 @@ impl Supabase {
             validation: Validation { algorithms: vec![Algorithm::HS256], ..rules.clone() },
         });
         Ok(Self {
-            keys: Keys::new(http.clone(), at(".well-known/jwks.json")?, rules),
+            keys: Keys::new(http.clone(), at(".well-known/jwks.json")?, rules, elapsed),
             secret,
             gotrue: GoTrue::new(http, at("")?, settings.anon_key.clone()),
         })
@@ -144,11 +154,6 @@ impl Supabase {
     /// A sentence.
     pub async fn keys(&self) -> Result<usize, String> {
         self.keys.count().await
-    }
-
-    /// As if so much time had passed for the keys that are remembered; for tests.
-    pub fn advance(&self, by: Duration) {
-        self.keys.advance(by);
     }
 }
 
