@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use api::identity::SupabaseSettings;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
@@ -19,6 +20,8 @@ use poem::http::{Method, StatusCode};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Request, Response, Server};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
@@ -199,12 +202,13 @@ struct World {
 pub struct Gotrue {
     at: SocketAddr,
     world: Arc<Mutex<World>>,
-    server: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+    server: Option<JoinHandle<()>>,
 }
 
 impl Drop for Gotrue {
     fn drop(&mut self) {
-        self.server.abort();
+        self.stop.cancel();
     }
 }
 
@@ -232,11 +236,23 @@ impl Gotrue {
             let world = shared.clone();
             async move { Ok::<_, poem::Error>(answer(&world, request).await) }
         });
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
         let server = tokio::spawn(async move {
-            // Nobody is told when it ends: the story has ended before.
-            let _ = Server::new_with_acceptor(acceptor).run(app).await;
+            let server = Server::new_with_acceptor(acceptor);
+            // Whoever is connected is cut off.
+            let served = server.run_with_graceful_shutdown(app, stopped, Some(Duration::ZERO));
+            served.await.expect("a server");
         });
-        Self { at, world, server }
+        Self { at, world, stop, server: Some(server) }
+    }
+
+    /// Nobody answers any more.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(server) = self.server.take() {
+            server.await.expect("the server ends");
+        }
     }
 
     fn world(&self) -> std::sync::MutexGuard<'_, World> {

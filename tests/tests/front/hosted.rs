@@ -237,7 +237,7 @@ async fn while_it_is_away_sign_in_says_so_and_who_is_in_stays_in() {
     let token = gotrue.token(Uuid::new_v4(), "ann@example.test");
     let ann = system.with_token(&token);
     ann.get("/api/v1/jobs").await.expect(200);
-    drop(gotrue);
+    gotrue.stop().await;
     for (what, body) in [
         ("login", login("ann@example.test")),
         ("register", registration("ben@example.test")),

@@ -255,8 +255,8 @@ async fn a_closed_account_is_not_continued_and_a_session_is_its_owners_alone() {
         entity::sql::execute(system.db().write(), change, entity::args![status])
     };
     set("suspended").await.unwrap();
-    refused(&refresh(&system, &dana.refresh).await);
     assert_eq!(opens(&system, &dana).await, 403);
+    refused(&refresh(&system, &dana.refresh).await);
     set("active").await.unwrap();
     refused(&refresh(&system, &dana.refresh).await);
     assert_eq!(opens(&system, &dana).await, 401, "it begins anew");
