@@ -126,7 +126,7 @@ async fn during_an_outage_the_last_keys_stay() {
     }
     assert_eq!(elsewhere.asked(), 0, "keys come from there and from nowhere else");
     gotrue.set_keys(Keys::Published);
-    gotrue.rotate(&[new.clone()]);
+    gotrue.rotate(std::slice::from_ref(&new));
     system.advance(SOON).await;
     assert_eq!(shown(&system, &gotrue, &new).await, 200, "and then it is over");
     assert_eq!(shown(&system, &gotrue, &key).await, 401);
