@@ -8,6 +8,7 @@ mod document;
 pub mod files;
 pub mod front;
 mod gate;
+mod gotrue;
 pub mod idempotency;
 pub mod identity;
 pub mod limits;
@@ -30,14 +31,14 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route};
 use poem_openapi::OpenApiService;
 
 pub use files::Files;
-pub use identity::{Caller, Issuer, Operator};
+pub use identity::{Caller, Identity, Issuer, Operator, Supabase};
 pub use limits::{Limits, Proxies};
 pub use problem::Problem;
 pub use state::{AppState, Cors};
 
 type Service = OpenApiService<
     (
-        routes::auth::Auth,
+        (routes::auth::Auth, routes::account::Account),
         routes::jobs::JobRoutes,
         routes::events::Events,
         routes::profiles::Profiles,
@@ -62,7 +63,7 @@ type Service = OpenApiService<
 fn service() -> Service {
     OpenApiService::new(
         (
-            routes::auth::Auth,
+            (routes::auth::Auth, routes::account::Account),
             routes::jobs::JobRoutes,
             routes::events::Events,
             routes::profiles::Profiles,

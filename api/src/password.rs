@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Hashes at once: each takes 19 MiB and a core, and strangers may ask for them.
 static HASHING: Semaphore = Semaphore::const_new(2);
 
-/// How long a sign-in waits for its turn.
+/// How long anybody waits for their turn.
 const TURN: Duration = Duration::from_secs(5);
 
 /// So many sign-ins are under way that this one had no turn in time.
@@ -19,23 +19,35 @@ pub struct Busy;
 
 /// Why a password could not be hashed.
 #[derive(Debug, thiserror::Error)]
-#[error("the password could not be hashed: {0}")]
-pub struct HashError(String);
+pub enum HashError {
+    /// No turn in time.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The hasher does not take it.
+    #[error("the password could not be hashed: {0}")]
+    Refused(String),
+}
 
 /// Hashes a password for storage.
 ///
 /// # Errors
-/// When the hasher refuses its input (far too long).
+/// When too many others are being hashed, or the hasher refuses its input (far too long).
 pub async fn hash(password: String) -> Result<String, HashError> {
-    // The semaphore is never closed.
-    let _turn = HASHING.acquire().await;
+    let turn = turn().await?;
     let hashed = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, also when nobody waits for it any more.
+        let _turn = turn;
         Argon2::default()
             .hash_password(password.as_bytes())
             .map(|hash| hash.to_string())
-            .map_err(|error| HashError(error.to_string()))
+            .map_err(|error| HashError::Refused(error.to_string()))
     });
-    hashed.await.map_err(|error| HashError(error.to_string()))?
+    hashed.await.map_err(|error| HashError::Refused(error.to_string()))?
+}
+
+async fn turn() -> Result<SemaphorePermit<'static>, Busy> {
+    // The semaphore is never closed.
+    tokio::time::timeout(TURN, HASHING.acquire()).await.ok().and_then(Result::ok).ok_or(Busy)
 }
 
 /// Whether a password matches a stored hash. Without a hash the same work is done in vain, so
@@ -44,9 +56,8 @@ pub async fn hash(password: String) -> Result<String, HashError> {
 /// # Errors
 /// [`Busy`] when too many others are being checked.
 pub async fn verify(password: String, stored: Option<String>) -> Result<bool, Busy> {
-    let turn = tokio::time::timeout(TURN, HASHING.acquire()).await.map_err(|_| Busy)?;
+    let turn = turn().await?;
     let checked = tokio::task::spawn_blocking(move || {
-        // Held until the work is done, also when nobody waits for it any more.
         let _turn = turn;
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| DUMMY.to_owned());

@@ -102,6 +102,11 @@ impl Problem {
         self.status
     }
 
+    /// Whether it says that nobody knows who asks.
+    pub fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// The body and headers, without a request id (the front adds it).
     pub fn into_response(self) -> Response {
         self.response(None)

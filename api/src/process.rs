@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::ApiSettings;
-use crate::{AppState, Cors, Files, Issuer, Limits};
+use crate::{AppState, Cors, Files, Limits};
 
 /// Database connections of this role: every request holds one for milliseconds.
 const CONNECTIONS: u32 = 10;
@@ -75,11 +75,11 @@ impl FrontDoor {
         })?;
         let addrs = acceptor.local_addr();
         let addr = addrs.iter().find_map(|addr| addr.as_socket_addr().copied());
-        let issuer = Issuer::new(&api.issuer_secret(&settings.data_dir)?);
+        let identity = api.identity(&settings.data_dir)?;
         let cors = Cors { origins: api.cors_origins.clone() };
         let addr = addr.unwrap_or(api.http_addr);
         let files = Files::new(settings.open_storage()?, &api.cdn_base(addr)?);
-        let state = AppState::new(jobs, issuer, cors, FRESH_FOR, files, limits(api, redis));
+        let state = AppState::new(jobs, identity, cors, FRESH_FOR, files, limits(api, redis));
         let stop = state.stop.clone();
         let (server, gone) = spawn_part(serve(acceptor, crate::app(state), stop.clone()));
         Ok(Self { addr, gone, stop, server })

@@ -6,6 +6,7 @@ use std::path::Path;
 use jobs::process::{Env, Failure, Secret};
 use url::Url;
 
+use crate::identity::{Identity, Issuer, Supabase, SupabaseSettings};
 use crate::limits::Proxies;
 
 /// What the front door is told.
@@ -21,6 +22,8 @@ pub struct ApiSettings {
     pub rate_limits: bool,
     /// `FARM_TRUSTED_PROXIES`: who may say for whom they speak.
     pub trusted_proxies: Proxies,
+    /// `SUPABASE_*`; unset = the local issuer.
+    pub supabase: Option<SupabaseSettings>,
     /// `CDN_PUBLIC_URL`: where the world finds thumbnails; unset = below `/cdn` of this process.
     pub cdn_public_url: Option<Url>,
 }
@@ -39,6 +42,7 @@ impl ApiSettings {
             cors_origins: origins(env)?,
             rate_limits: rate_limits(env)?,
             trusted_proxies: trusted_proxies(env)?,
+            supabase: supabase(env)?,
             cdn_public_url: cdn_public_url(env)?,
         })
     }
@@ -57,6 +61,20 @@ impl ApiSettings {
         }
         let url = format!("http://{at}/cdn");
         Url::parse(&url).map_err(Failure::during("the address of /cdn"))
+    }
+
+    /// Where it is known who somebody is.
+    ///
+    /// # Errors
+    /// When there is no secret, or no way to the hosted issuer.
+    pub fn identity(&self, data_dir: &Path) -> Result<Identity, Failure> {
+        let issuer = Issuer::new(&self.issuer_secret(data_dir)?);
+        Ok(match &self.supabase {
+            None => Identity::Local(issuer),
+            Some(settings) => {
+                Identity::Supabase { links: issuer, hosted: Supabase::new(settings)? }
+            }
+        })
     }
 
     /// The secret of the local issuer: as told, or kept in the data dir (made at first use).
@@ -121,6 +139,62 @@ fn trusted_proxies(env: &Env) -> Result<Proxies, Failure> {
              10.0.0.0/8, separated by commas"
         ))
     })
+}
+
+fn supabase(env: &Env) -> Result<Option<SupabaseSettings>, Failure> {
+    let rule = "an address like https://project.supabase.co";
+    let url: Option<Url> = env.parse("SUPABASE_URL", rule)?;
+    let anon_key = env.secret("SUPABASE_ANON_KEY")?;
+    let service_key = env.secret("SUPABASE_SERVICE_ROLE_KEY")?;
+    let jwt_secret = env.secret("SUPABASE_JWT_SECRET")?;
+    let Some(url) = url else {
+        let others = [
+            ("SUPABASE_ANON_KEY", anon_key),
+            ("SUPABASE_SERVICE_ROLE_KEY", service_key),
+            ("SUPABASE_JWT_SECRET", jwt_secret),
+        ];
+        return match others.iter().find(|(_, value)| value.is_some()) {
+            None => Ok(None),
+            Some((name, _)) => Err(Failure::new(format!(
+                "{name} is set without SUPABASE_URL; set both, or neither for the local issuer"
+            ))),
+        };
+    };
+    let bare = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !bare || url.path().trim_end_matches('/').ends_with("/auth/v1") {
+        return Err(Failure::new(format!("SUPABASE_URL must be {rule}, without /auth/v1")));
+    }
+    let Some(anon_key) = anon_key else {
+        return Err(Failure::new(
+            "SUPABASE_URL is set without SUPABASE_ANON_KEY; set both, or neither for the local \
+             issuer",
+        ));
+    };
+    // People would sign in with a key that may do anything.
+    if service_key.is_some_and(|key| key == anon_key) || is_service_key(&anon_key) {
+        return Err(Failure::new(
+            "SUPABASE_ANON_KEY is the service role's key; it must be the anonymous one",
+        ));
+    }
+    if jwt_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {
+        return Err(Failure::new("SUPABASE_JWT_SECRET must be at least 32 bytes"));
+    }
+    Ok(Some(SupabaseSettings { url, anon_key, jwt_secret }))
+}
+
+/// Whether a key says that it is the service role's. It is not checked: it is ours.
+fn is_service_key(key: &Secret) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Role {
+        role: String,
+    }
+    let role = jsonwebtoken::dangerous::insecure_decode_claims::<Role>(key.expose());
+    key.expose().starts_with("sb_secret_") || role.is_ok_and(|claims| claims.role == "service_role")
 }
 
 fn cdn_public_url(env: &Env) -> Result<Option<Url>, Failure> {

@@ -11,7 +11,7 @@ use jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 
 use crate::files::Files;
-use crate::identity::{Issuer, Tokens};
+use crate::identity::{Identity, Tokens};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::problem::Problem;
@@ -35,8 +35,8 @@ pub struct AppState(Arc<Shared>);
 pub struct Shared {
     /// Work.
     pub jobs: Jobs,
-    /// Tokens.
-    pub issuer: Issuer,
+    /// Who is who.
+    pub identity: Identity,
     /// Browsers.
     pub cors: Cors,
     /// A stored profile older than this is stale.
@@ -78,7 +78,7 @@ impl AppState {
     /// The state of one process.
     pub fn new(
         jobs: Jobs,
-        issuer: Issuer,
+        identity: impl Into<Identity>,
         cors: Cors,
         fresh_for: Duration,
         files: Files,
@@ -86,7 +86,7 @@ impl AppState {
     ) -> Self {
         Self(Arc::new(Shared {
             jobs,
-            issuer,
+            identity: identity.into(),
             cors,
             fresh_for,
             files,

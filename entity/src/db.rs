@@ -15,7 +15,7 @@ use crate::{args, sql};
 pub type Tx = DatabaseTransaction;
 
 /// The newest migration this version relies on; what comes after it may be there too.
-pub const NEWEST_MIGRATION: &str = "m20261128_000015_searches";
+pub const NEWEST_MIGRATION: &str = "m20261128_000016_identity";
 
 /// Longest statement, in milliseconds: none of ours takes a second unless something is wrong.
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;

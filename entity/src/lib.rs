@@ -28,12 +28,14 @@ pub mod profile;
 pub mod queue_control;
 pub mod related_profile;
 pub mod schedule;
+pub mod session;
 pub mod sql;
 pub mod stored_object;
 pub mod team;
 pub mod time;
 pub mod user;
 pub mod user_list;
+pub mod user_search;
 pub mod worker;
 
 pub use db::{Db, Tx};

@@ -143,9 +143,13 @@ enum Admin {
         /// Address of the account.
         #[arg(long)]
         email: String,
-        /// At least 8 characters; generated and printed when left out of a new account.
+        /// At least 8 characters; generated and printed when left out of a new account. Not with
+        /// Supabase, which keeps the passwords.
         #[arg(long)]
         password: Option<String>,
+        /// With Supabase: the person's id there, when they have not signed in here yet.
+        #[arg(long)]
+        id: Option<uuid::Uuid>,
     },
 }
 
@@ -215,8 +219,8 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
         }
         Command::Migrate { action } => commands::migrate::run(&settings, action).await?,
         Command::Token { email, ttl } => commands::token::run(&settings, &email, ttl).await?,
-        Command::Admin { action: Admin::Create { email, password } } => {
-            commands::admin::create(&settings, &email, password).await?;
+        Command::Admin { action: Admin::Create { email, password, id } } => {
+            commands::admin::create(&settings, &email, password, id).await?;
         }
         Command::Jobs { action } => commands::jobs::run(&settings, action).await?,
         Command::Queues { action } => commands::queues::run(&settings, action).await?,

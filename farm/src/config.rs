@@ -99,7 +99,44 @@ mod tests {
             (&[("REDIS_URL", "http://x")], "redis://host:6379/0"),
             (&[("REDIS_PASSWORD", "x")], "without REDIS_URL"),
             (&[("FARM_REDIS_PREFIX", "a b")], "at most 64 letters"),
-            (&[("SUPABASE_URL", "https://x")], "local issuer only"),
+            (&[("SUPABASE_URL", "https://x")], "without SUPABASE_ANON_KEY"),
+            (&[("SUPABASE_URL", "x"), ("SUPABASE_ANON_KEY", "a")], "an address like"),
+            (
+                &[("SUPABASE_URL", "https://x/auth/v1/"), ("SUPABASE_ANON_KEY", "a")],
+                "without /auth",
+            ),
+            (&[("SUPABASE_URL", "https://u:p@x"), ("SUPABASE_ANON_KEY", "a")], "an address like"),
+            (&[("SUPABASE_URL", "https://x/?a=b"), ("SUPABASE_ANON_KEY", "a")], "an address like"),
+            (&[("SUPABASE_ANON_KEY", "a")], "SUPABASE_ANON_KEY is set without SUPABASE_URL"),
+            (&[("SUPABASE_SERVICE_ROLE_KEY", "a")], "ROLE_KEY is set without SUPABASE_URL"),
+            (&[("SUPABASE_JWT_SECRET", "a")], "SUPABASE_JWT_SECRET is set without SUPABASE_URL"),
+            (
+                &[
+                    ("SUPABASE_URL", "https://x"),
+                    ("SUPABASE_ANON_KEY", "a"),
+                    ("SUPABASE_JWT_SECRET", "short"),
+                ],
+                "SUPABASE_JWT_SECRET must be at least 32 bytes",
+            ),
+            (
+                &[
+                    ("SUPABASE_URL", "https://x"),
+                    ("SUPABASE_ANON_KEY", "a"),
+                    ("SUPABASE_SERVICE_ROLE_KEY", "a"),
+                ],
+                "the service role's key",
+            ),
+            (
+                // {"alg":"HS256"} . {"role":"service_role"}
+                &[
+                    ("SUPABASE_URL", "https://x"),
+                    (
+                        "SUPABASE_ANON_KEY",
+                        "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.AAAA",
+                    ),
+                ],
+                "the service role's key",
+            ),
             (&[("SENTRY_DSN", "a"), ("SENTRY_DSN_FILE", "b")], "both set"),
             (&[("SENTRY_DSN_FILE", "/nowhere/at/all")], "cannot be read"),
         ] {
@@ -119,6 +156,25 @@ mod tests {
         let both = read(&[database, redis, ("REDIS_PASSWORD", "hu:sh")]).unwrap().common;
         both.require_cluster("worker").unwrap();
         assert_eq!(both.redis_url.unwrap().expose(), "redis://:hu%3Ash@host:6379/2");
+    }
+
+    #[test]
+    fn a_hosted_issuer_is_an_address_and_keys() {
+        assert!(read(&[]).unwrap().api.supabase.is_none());
+        let secret = "a secret of at least thirty-two bytes";
+        let supabase = read(&[
+            ("SUPABASE_URL", "https://p.supabase.co"),
+            ("SUPABASE_ANON_KEY", "anon-hush"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "service-hush"),
+            ("SUPABASE_JWT_SECRET", secret),
+        ]);
+        let settings = supabase.unwrap();
+        let printed = format!("{settings:?}");
+        assert!(!printed.contains("hush") && !printed.contains(secret), "{printed}");
+        let supabase = settings.api.supabase.unwrap();
+        assert_eq!(supabase.url.as_str(), "https://p.supabase.co/");
+        assert_eq!(supabase.anon_key.expose(), "anon-hush");
+        assert_eq!(supabase.jwt_secret.unwrap().expose(), secret);
     }
 
     #[test]

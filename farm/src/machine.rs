@@ -88,7 +88,7 @@ impl Machine {
     /// Starts everything. `workers` registers that many workers in this process.
     pub async fn start(settings: &Settings, workers: usize) -> Result<Self, Failure> {
         let db = open_database(settings).await?;
-        if settings.common.is_demo() {
+        if seed::wanted(settings) {
             seed::demo_users(&db).await?;
         }
         let redis = settings.common.redis()?;

@@ -19,6 +19,7 @@ mod m20261127_000012_media;
 mod m20261128_000013_teams;
 mod m20261128_000014_credits;
 mod m20261128_000015_searches;
+mod m20261128_000016_identity;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000013_teams::Migration),
             Box::new(m20261128_000014_credits::Migration),
             Box::new(m20261128_000015_searches::Migration),
+            Box::new(m20261128_000016_identity::Migration),
         ]
     }
 }

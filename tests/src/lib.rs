@@ -14,6 +14,7 @@
 pub mod bucket;
 mod client;
 pub mod cluster;
+pub mod gotrue;
 pub mod oracle;
 pub mod pictures;
 pub mod pooler;
@@ -24,9 +25,10 @@ pub mod small_models;
 mod system;
 
 pub use client::{Answer, Client};
+pub use gotrue::{Gotrue, Signer};
 pub use oracle::Oracle;
 pub use recorded::recorded_dir;
-pub use system::{Builder, System};
+pub use system::{Builder, PASSWORD, System};
 
 use std::time::Duration;
 

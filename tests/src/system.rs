@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::{AppState, Files, Issuer, Limits, Proxies};
+use api::identity::SupabaseSettings;
+use api::{AppState, Files, Identity, Issuer, Limits, Proxies, Supabase};
 use entity::enums::{Queue, Role, Tier};
 use entity::job::Model;
 use entity::job::end::Settled;
@@ -53,6 +55,7 @@ pub struct Builder {
     pictures: bool,
     allowed: Vec<SocketAddr>,
     storage: Option<Storage>,
+    supabase: Option<SupabaseSettings>,
     limits: Option<Limited>,
 }
 
@@ -89,6 +92,7 @@ impl Default for Builder {
             allowed: vec![],
             storage: None,
             limits: None,
+            supabase: None,
         }
     }
 }
@@ -180,6 +184,13 @@ impl Builder {
         self
     }
 
+    /// People sign in there.
+    #[must_use]
+    pub fn supabase(mut self, settings: SupabaseSettings) -> Self {
+        self.supabase = Some(settings);
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> System {
         System::start_with(self).await
@@ -203,6 +214,8 @@ pub struct System {
     stop: CancellationToken,
     stack: Stack,
     dir: TempDir,
+    /// How old the keys of an identity provider are, in milliseconds: only as the clock is moved.
+    aged: Arc<AtomicU64>,
     ended: bool,
 }
 
@@ -247,10 +260,21 @@ impl System {
                 Jobs::new(db, Arc::new(RedisTickets::new(redis.clone())))
             }
         };
+        let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
+        let aged = Arc::<AtomicU64>::default();
+        let identity = match &builder.supabase {
+            None => Identity::Local(issuer),
+            Some(settings) => {
+                let age = aged.clone();
+                let age = move || Duration::from_millis(age.load(Ordering::Relaxed));
+                let hosted = Supabase::with_clock(settings, Arc::new(age)).expect("a client");
+                Identity::Supabase { links: issuer, hosted }
+            }
+        };
         let files = Files::new(storage, &Url::parse(CDN).expect("a URL"));
         let clock = Clock::still();
         let limits = limits(builder.limits.as_ref(), &stack, &clock);
-        let state = front_door(jobs.clone(), files, limits);
+        let state = front_door(jobs.clone(), identity, files, limits);
         let stop = CancellationToken::new();
         let upkeep = Upkeep::new(
             apart(&stack, &jobs),
@@ -272,6 +296,7 @@ impl System {
             stop,
             stack,
             dir,
+            aged,
             ended: false,
         };
         for _ in 0..builder.workers {
@@ -332,10 +357,15 @@ impl System {
         Client { app: Arc::new(api::app(state).boxed()), ..self.api() }
     }
 
+    /// The API as whoever shows this token.
+    pub fn with_token(&self, token: &str) -> Client {
+        Client { token: Some(token.to_owned()), ..self.api() }
+    }
+
     /// The API as this user, made at first use; `admin…` are admins.
     pub async fn as_user(&self, name: &str) -> Client {
         let user = self.user(name).await;
-        let token = self.state.issuer.sign(&user, 600).expect("a token");
+        let token = self.state.identity.links().sign(&user, 600).expect("a token");
         Client { token: Some(token), ..self.api() }
     }
 
@@ -420,6 +450,12 @@ impl System {
         let tx = self.db().begin().await.expect("a transaction");
         clock::advance(&tx, by.as_millis() as i64).await.expect("a movable clock");
         tx.commit().await.expect("a commit");
+        self.aged.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+        self.state.forget();
+    }
+
+    /// As if a moment had passed: who was let in is asked for again.
+    pub fn forget(&self) {
         self.state.forget();
         self.state.limits.clock().advance(by);
     }
@@ -477,10 +513,14 @@ impl System {
 }
 
 /// What a front door stands on.
-fn front_door(jobs: Jobs, files: Files, limits: Limits) -> AppState {
-    let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
+fn front_door(
+    jobs: Jobs,
+    identity: impl Into<Identity>,
+    files: Files,
+    limits: Limits,
+) -> AppState {
     let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
-    AppState::new(jobs, issuer, cors, farm::machine::FRESH_FOR, files, limits)
+    AppState::new(jobs, identity, cors, farm::machine::FRESH_FOR, files, limits)
 }
 
 fn limits(limited: Option<&Limited>, stack: &Stack, clock: &Clock) -> Limits {

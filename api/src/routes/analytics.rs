@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::flat_job;
-use super::profiles::handle;
+use super::profiles::{handle, searched};
 use super::submit::{self, JobAnswer, JobBody, Work, location, options};
 use crate::body::JsonBody;
 use crate::idempotency;
@@ -219,6 +219,8 @@ impl Analytics {
         let accepted: Vec<String> = good.iter().map(Handle::to_string).collect();
         let job = BulkProfiles { usernames: good, force_refresh: false };
         let work = Work::new(&job, &options)?;
+        let handles: Vec<&str> = accepted.iter().map(String::as_str).collect();
+        searched(&state, &caller, &handles, "profile").await?;
         let answer = submit::post::<BulkJob>(&state, &caller, work, key, wait).await?;
         Ok(answer.map(|body| BulkJob { accepted, rejected, ..body }))
     }
@@ -234,8 +236,10 @@ async fn one(
 ) -> Result<JobAnswer<AnalyticsJob>, Problem> {
     let name = handle(username)?;
     let wait = rules::prefer_wait(prefer)?.unwrap_or(0);
-    let what = ["POST", what, name.as_str()];
-    let key = idempotency::key(request.headers(), caller.id(), &what)?;
+    let key = ["POST", what, name.as_str()];
+    let key = idempotency::key(request.headers(), caller.id(), &key)?;
+    let analysis_type = if what == "analyze_posts" { "posts" } else { "profile" };
+    searched(state, caller, &[name.as_str()], analysis_type).await?;
     let work = Work::new(&ProfileFetch::of(name), &options(caller, request))?;
     submit::post(state, caller, work, key, wait).await
 }

@@ -1,24 +1,29 @@
-//! Signing in with the local issuer.
+//! Registering and signing in, with the local issuer or through a hosted one.
 
-use entity::enums::AccountStatus;
 use entity::user;
 use poem::Request;
-use poem::http::StatusCode;
 use poem::web::Data;
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
+use super::{auth_hosted, auth_local};
 use crate::body::JsonBody;
-use crate::identity::ACCESS_TTL_S;
-use crate::password;
+use crate::identity::{Caller, Identity, bearer};
 use crate::problem::Problem;
+use crate::query;
 use crate::routes::Tag;
 use crate::state::AppState;
 
-/// Signing in.
+/// Registering and signing in.
 #[derive(Debug)]
 pub struct Auth;
+
+/// Shortest password, in characters.
+const MIN_PASSWORD: usize = 8;
+/// Longest name, in characters.
+const MAX_NAME: usize = 200;
 
 /// E-mail address and password.
 #[derive(Object)]
@@ -26,105 +31,304 @@ pub struct Auth;
 pub struct Login {
     /// In any case.
     #[oai(validator(max_length = 320))]
-    email: String,
+    pub(super) email: String,
     /// As chosen.
     #[oai(validator(max_length = 1024))]
-    password: String,
+    pub(super) password: String,
 }
 
-/// A signed-in user's token.
+/// Who wants an account.
+#[derive(Object)]
+pub struct Registration {
+    /// In any case.
+    #[oai(validator(max_length = 320))]
+    email: String,
+    /// At least 8 characters.
+    #[oai(validator(max_length = 1024))]
+    password: String,
+    /// How they want to be called.
+    full_name: Option<String>,
+}
+
+/// A registration that breaks no rule.
+pub(super) struct Applicant {
+    pub(super) email: String,
+    pub(super) password: String,
+    pub(super) full_name: Option<String>,
+}
+
+impl Registration {
+    fn checked(self) -> Result<Applicant, Problem> {
+        let email = address(&self.email)?;
+        if self.password.chars().count() < MIN_PASSWORD {
+            let rule = format!("must have at least {MIN_PASSWORD} characters");
+            return Err(Problem::body("password", rule));
+        }
+        let name = self.full_name.as_deref().unwrap_or_default();
+        let name = query::line("full_name", name, MAX_NAME)?;
+        let full_name = Some(name).filter(|name| !name.is_empty());
+        Ok(Applicant { email, password: self.password, full_name })
+    }
+}
+
+/// What continues a session.
+#[derive(Object)]
+pub struct Refresh {
+    /// The newest one; the one before stays good for 30 s.
+    #[oai(validator(max_length = 4096))]
+    refresh_token: String,
+}
+
+/// Who has forgotten their password.
+#[derive(Object)]
+pub struct ForgotPassword {
+    /// In any case.
+    #[oai(validator(max_length = 320))]
+    email: String,
+}
+
+/// A session.
 #[derive(Debug, Object)]
 pub struct Session {
     /// For `Authorization: Bearer`; three parts with dots between.
-    access_token: String,
-    /// Null: this issuer does not hand out refresh tokens yet; sign in again.
-    refresh_token: Option<String>,
+    pub(super) access_token: String,
+    /// For `/auth/refresh`, once.
+    pub(super) refresh_token: String,
     /// `bearer`.
-    token_type: String,
-    /// Seconds the token is good for.
-    expires_in: i64,
+    pub(super) token_type: String,
+    /// Seconds the access token is good for.
+    pub(super) expires_in: i64,
     /// Who signed in.
-    user: UserView,
+    pub(super) user: UserView,
+}
+
+/// An account that was asked for.
+#[derive(Debug, Object)]
+pub struct Registered {
+    /// Whose.
+    pub(super) user: UserView,
+    /// What comes next.
+    pub(super) message: String,
+    /// The link in a mail must be followed before the first sign-in.
+    pub(super) email_confirmation_required: bool,
+    /// As of a sign-in; null while the address is to be confirmed.
+    pub(super) access_token: Option<String>,
+    /// As of a sign-in.
+    pub(super) refresh_token: Option<String>,
+    /// `bearer`.
+    pub(super) token_type: Option<String>,
+    /// Seconds the access token is good for.
+    pub(super) expires_in: Option<i64>,
+}
+
+impl Registered {
+    /// An account whose owner is signed in already.
+    pub(super) fn signed_in(session: Session) -> Self {
+        Self {
+            user: session.user,
+            message: "the account is ready".to_owned(),
+            email_confirmation_required: false,
+            access_token: Some(session.access_token),
+            refresh_token: Some(session.refresh_token),
+            token_type: Some(session.token_type),
+            expires_in: Some(session.expires_in),
+        }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Object)]
+pub struct Said {
+    success: bool,
+    /// In a sentence.
+    message: String,
+}
+
+impl Said {
+    pub(super) fn new(message: &str) -> Json<Self> {
+        Json(Self { success: true, message: message.to_owned() })
+    }
 }
 
 /// A user as they see themselves.
 #[derive(Debug, Object)]
 pub struct UserView {
-    id: Uuid,
-    email: String,
-    full_name: Option<String>,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    company: Option<String>,
-    role: String,
-    status: String,
-    created_at: String,
-    avatar_config: Option<serde_json::Value>,
+    pub(super) id: Uuid,
+    pub(super) email: String,
+    pub(super) full_name: Option<String>,
+    pub(super) first_name: Option<String>,
+    pub(super) last_name: Option<String>,
+    pub(super) company: Option<String>,
+    pub(super) role: String,
+    pub(super) status: String,
+    pub(super) created_at: String,
+    pub(super) avatar_config: Option<serde_json::Value>,
 }
 
-#[OpenApi]
+#[OpenApi(prefix_path = "/api/v1/auth", tag = "Tag::Auth")]
 impl Auth {
+    /// Register
+    ///
+    /// Signs in at once, unless the address must be confirmed first. 409 with code
+    /// `already_registered` for an address that has an account; where addresses are confirmed by
+    /// mail, its owner is told there and nobody else.
+    #[oai(path = "/register", method = "post", operation_id = "register")]
+    async fn register(
+        &self,
+        state: Data<&AppState>,
+        body: JsonBody<Registration>,
+    ) -> Result<Json<Registered>, Problem> {
+        let applicant = body.0.checked()?;
+        let registered = match &state.identity {
+            Identity::Local(issuer) => auth_local::register(&state, issuer, applicant).await,
+            Identity::Supabase { hosted, .. } => {
+                auth_hosted::register(&state, hosted, applicant).await
+            }
+        };
+        registered.map(Json)
+    }
+
     /// Sign in
     ///
-    /// Answers 401 with code `invalid_credentials` whichever of the two is wrong.
-    #[oai(path = "/api/v1/auth/login", method = "post", tag = "Tag::Auth", operation_id = "login")]
+    /// Answers 401 with code `invalid_credentials` whichever of the two is wrong, and
+    /// `email_not_confirmed` while the address is to be confirmed.
+    #[oai(path = "/login", method = "post", operation_id = "login")]
     async fn login(
         &self,
         state: Data<&AppState>,
         request: &Request,
         body: JsonBody<Login>,
     ) -> Result<Json<Session>, Problem> {
-        let Login { email, password } = body.0;
-        let from = state.limits.address(request);
-        state.limits.check_sign_in(&email, from).await?;
-        let found = user::by_email(state.db().read(), &email).await?;
-        let stored = found.as_ref().and_then(|user| user.hashed_password.clone());
-        let matches = password::verify(password, stored).await.map_err(|busy| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", format!("{busy}; try again"))
-                .header("Retry-After", "5")
-        })?;
-        let Some(user) = found.filter(|_| matches) else {
-            state.limits.sign_in_failed(&email, from).await;
-            let detail = "e-mail address or password is wrong";
-            return Err(Problem::unauthorized("invalid_credentials", detail));
+        let (account, from) = (body.0.email.clone(), state.limits.address(request));
+        state.limits.check_sign_in(&account, from).await?;
+        let session = match &state.identity {
+            Identity::Local(issuer) => auth_local::login(&state, issuer, body.0).await,
+            Identity::Supabase { hosted, .. } => auth_hosted::login(&state, hosted, body.0).await,
         };
-        if matches!(user.status, AccountStatus::Suspended | AccountStatus::Inactive) {
-            let detail = "this account may not be used; ask support";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "account_closed", detail));
+        if session.as_ref().is_err_and(Problem::is_unauthorized) {
+            state.limits.sign_in_failed(&account, from).await;
         }
-        let access_token = state.issuer.sign(&user, ACCESS_TTL_S).map_err(|error| {
-            tracing::error!(%error, "sign-in failed");
-            Problem::internal()
-        })?;
-        user::touch_login(state.db().write(), user.id).await?;
-        Ok(Json(Session {
-            access_token,
-            refresh_token: None,
-            token_type: "bearer".to_owned(),
-            expires_in: ACCESS_TTL_S,
-            user: user_view(user),
-        }))
+        session.map(Json)
+    }
+
+    /// Continue a session
+    ///
+    /// Gives a new pair of tokens. The refresh token before stays good for 30 s, because tabs race;
+    /// after that, showing it again ends the session. 401 with code `invalid_credentials`.
+    #[oai(path = "/refresh", method = "post", operation_id = "refresh_session")]
+    async fn refresh(
+        &self,
+        state: Data<&AppState>,
+        body: JsonBody<Refresh>,
+    ) -> Result<Json<Session>, Problem> {
+        let shown = &body.0.refresh_token;
+        let session = match &state.identity {
+            Identity::Local(issuer) => auth_local::refresh(&state, issuer, shown).await,
+            Identity::Supabase { hosted, .. } => auth_hosted::refresh(&state, hosted, shown).await,
+        };
+        session.map(Json)
+    }
+
+    /// Sign out
+    ///
+    /// Ends the session: its refresh tokens, and with the local issuer its access tokens within a
+    /// second. Access tokens of a hosted issuer are good until their time is over.
+    #[oai(path = "/logout", method = "post", operation_id = "logout")]
+    async fn logout(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+        request: &Request,
+    ) -> Result<Json<Said>, Problem> {
+        let shown = bearer(request.headers()).unwrap_or_default();
+        match &state.identity {
+            Identity::Local(_) => auth_local::logout(&state, &caller).await?,
+            Identity::Supabase { hosted, .. } => auth_hosted::logout(hosted, shown).await?,
+        }
+        state.tokens.forget(shown);
+        Ok(Said::new("signed out"))
+    }
+
+    /// Confirm an e-mail address
+    ///
+    /// With what stands in the link of the mail. The local issuer sends none: 404 with code
+    /// `nothing_to_confirm`.
+    #[oai(path = "/verify-email/:token", method = "get", operation_id = "verify_email")]
+    async fn verify_email(
+        &self,
+        state: Data<&AppState>,
+        token: Path<String>,
+    ) -> Result<Json<Said>, Problem> {
+        let nothing = || {
+            let detail = "this link confirms nothing; register again, or sign in";
+            Problem::not_found("nothing_to_confirm", detail)
+        };
+        match &state.identity {
+            Identity::Local(_) => Err(nothing()),
+            Identity::Supabase { hosted, .. } => {
+                auth_hosted::verify_email(hosted, &token.0).await?.ok_or_else(nothing)
+            }
+        }
+    }
+
+    /// Ask for a new password
+    ///
+    /// The answer is the same whether or not there is such an account.
+    #[oai(path = "/forgot-password", method = "post", operation_id = "forgot_password")]
+    async fn forgot_password(
+        &self,
+        state: Data<&AppState>,
+        body: JsonBody<ForgotPassword>,
+    ) -> Result<Json<Said>, Problem> {
+        let email = address(&body.0.email)?;
+        match &state.identity {
+            Identity::Local(_) => Ok(Said::new(
+                "this installation sends no mail; ask whoever runs it for a new password",
+            )),
+            Identity::Supabase { hosted, .. } => auth_hosted::forgot_password(hosted, &email).await,
+        }
+    }
+
+    /// Who am I?
+    #[oai(path = "/me", method = "get", operation_id = "me")]
+    async fn me(&self, caller: Caller) -> Json<UserView> {
+        Json(user_view(&caller.0.user))
     }
 }
 
-fn user_view(user: user::Model) -> UserView {
-    let (first_name, last_name) = match user.full_name.as_deref().map(str::trim) {
+/// An address in lower case, when it is one.
+fn address(email: &str) -> Result<String, Problem> {
+    let email = email.trim().to_lowercase();
+    match user::address_rule(&email) {
+        Some(rule) => Err(Problem::body("email", rule)),
+        None => Ok(email),
+    }
+}
+
+/// A user as they see themselves. Of a name in one piece the first word is the first name.
+pub(super) fn user_view(user: &user::Model) -> UserView {
+    let (first, last) = names(user.full_name.as_deref());
+    UserView {
+        id: user.id,
+        email: user.email.clone(),
+        full_name: user.full_name.clone(),
+        first_name: user.first_name.clone().or(first),
+        last_name: user.last_name.clone().or(last),
+        company: user.company.clone(),
+        role: user.role.to_string(),
+        status: user.status.to_string(),
+        created_at: user.created_at.rfc3339(),
+        avatar_config: None,
+    }
+}
+
+/// First and last name of a name in one piece.
+pub(super) fn names(full: Option<&str>) -> (Option<String>, Option<String>) {
+    match full.map(str::trim) {
         None | Some("") => (None, None),
         Some(name) => match name.split_once(' ') {
             Some((first, last)) => (Some(first.to_owned()), Some(last.trim().to_owned())),
             None => (Some(name.to_owned()), None),
         },
-    };
-    UserView {
-        id: user.id,
-        email: user.email,
-        full_name: user.full_name,
-        first_name,
-        last_name,
-        company: None,
-        role: user.role.to_string(),
-        status: user.status.to_string(),
-        created_at: user.created_at.rfc3339(),
-        avatar_config: None,
     }
 }

@@ -85,7 +85,7 @@ impl Found {
         };
         let download_url = there
             .map(|file| {
-                let token = state.issuer.sign_download(file.job_id, file.expires_at);
+                let token = state.identity.links().sign_download(file.job_id, file.expires_at);
                 token.map(|token| format!("/api/export/{}/file?link={token}", file.job_id))
             })
             .transpose()
@@ -131,7 +131,7 @@ pub(crate) async fn download(state: &AppState, request: &Request) -> Result<Resp
         url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "link")
     });
     let (_, link) = link.ok_or_else(refused)?;
-    if state.issuer.check_download(&link) != Some(id) {
+    if state.identity.links().check_download(&link) != Some(id) {
         return Err(refused());
     }
     let db = state.db();

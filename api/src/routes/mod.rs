@@ -1,10 +1,13 @@
 //! One file per resource: its struct, its methods, its request and response types.
 
+pub mod account;
 pub mod ai;
 mod ai_verification;
 mod ai_worker;
 pub mod analytics;
 pub mod auth;
+mod auth_hosted;
+mod auth_local;
 pub mod cdn;
 pub mod credits;
 pub mod credits_admin;

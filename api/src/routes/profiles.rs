@@ -1,6 +1,7 @@
 //! Creators and their posts: what is stored, and the jobs that fetch it.
 
 use entity::post::{self, Cursor};
+use entity::user_search;
 use futures_util::stream;
 use jobs::Handle;
 use jobs::kinds::profile_fetch::{FetchSource, ProfileFetch};
@@ -224,6 +225,7 @@ impl Profiles {
         let force_refresh = sight.is_some_and(|sight| !sight.stale && !sight.profile.partial);
         let job = ProfileFetch { force_refresh, include_posts, ..ProfileFetch::of(name) };
         let work = Work::new(&job, &options(&caller, request))?;
+        searched(&state, &caller, &[job.username.as_str()], "profile").await?;
         submit::post(&state, &caller, work, key, wait).await
     }
 }
@@ -261,6 +263,16 @@ fn stored(found: Option<Found>, name: &Handle, tags: Option<&str>) -> Result<Pro
     let body = Rendered::text(shared, own);
     let source = if found.remembered { "cache" } else { "database" };
     Ok(ProfileRead::Profile(body, etag, PRIVATE.to_owned(), source.to_owned()))
+}
+
+/// Notes what the caller looks for, in their own history.
+pub(super) async fn searched(
+    state: &AppState,
+    caller: &Caller,
+    handles: &[&str],
+    analysis_type: &str,
+) -> Result<(), Problem> {
+    Ok(user_search::record(state.db().write(), caller.id(), handles, analysis_type).await?)
 }
 
 pub(super) fn handle(text: &str) -> Result<Handle, Problem> {
@@ -302,6 +314,7 @@ async fn fetch_and_wait(
 ) -> Result<ProfileRead, Problem> {
     let options = options(caller, request);
     let job = ProfileFetch::of(name.clone());
+    searched(state, caller, &[name.as_str()], "profile").await?;
     let enqueued = submit::start(state, caller, &job, &options).await?;
     let wait = std::time::Duration::from_secs(wait_s);
     let seen = until_done(state, caller.viewer(), enqueued.id, wait)

@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::db::Db;
 use crate::sql;
-use crate::{ai_answer, args};
+use crate::{ai_answer, args, session};
 
 /// How long a result may be read, in milliseconds: one day.
 pub const RESULT_TTL_MS: i64 = 24 * 3_600_000;
@@ -52,8 +52,8 @@ pub async fn prune<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
 }
 
 /// Deletes what else has had its time: idempotency keys, workers gone for an hour, and results
-/// past their expiry (the row stays, its result goes), unreadable answers of the provider, and
-/// answers about texts.
+/// past their expiry (the row stays, its result goes), unreadable answers of the provider,
+/// answers about texts, and sessions.
 pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr> {
     let limit = limit as i64;
     let mut gone = sql::execute(
@@ -71,6 +71,7 @@ pub async fn sweep<C: ConnectionTrait>(db: &C, limit: u64) -> Result<u64, DbErr>
     )
     .await?;
     gone += ai_answer::prune(db, limit as u64).await?;
+    gone += session::prune(db, limit as u64).await?;
     gone +=
         sql::execute(db, "DELETE FROM workers WHERE lease_until < {now-?}", args![3_600_000_i64])
             .await?;

@@ -28,13 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(35);
 /// For one that has nothing to finish.
 const SHORT_GRACE: Duration = Duration::from_secs(5);
-/// Settings that would contradict ours.
-const CONTRADICTIONS: [&str; 5] = [
+/// Settings that would contradict ours. Whoever tries it out signs in here and nowhere else.
+const CONTRADICTIONS: [&str; 12] = [
     "DATABASE_URL_FILE",
     "REDIS_URL_FILE",
     "REDIS_PASSWORD",
     "REDIS_PASSWORD_FILE",
     "FARM_JWT_SECRET_FILE",
+    "SUPABASE_URL",
+    "SUPABASE_ANON_KEY",
+    "SUPABASE_ANON_KEY_FILE",
+    "SUPABASE_SERVICE_ROLE_KEY",
+    "SUPABASE_SERVICE_ROLE_KEY_FILE",
+    "SUPABASE_JWT_SECRET",
+    "SUPABASE_JWT_SECRET_FILE",
 ];
 
 /// Runs until told to stop, or until a role keeps dying.
@@ -158,6 +165,7 @@ impl Cluster {
         common.redis_url = Some(Secret::new(self.redis.url()));
         self.folder.path().clone_into(&mut common.data_dir);
         settings.api.jwt_secret = Some(Secret::new(secret::invent(48)));
+        settings.api.supabase = None;
     }
 
     /// Looks after the roles; the guard hears of changes.

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use ::worker::media::codecs::Codecs;
+use api::Supabase;
 use entity::db::Plans;
 use entity::job::integrity;
 use entity::{Db, clock, queue_control, schedule, worker};
@@ -47,6 +48,7 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<(), Failure> 
         report.add(Verdict::Note, "database", "not made yet; farm up makes it");
     }
     redis(settings, &mut report).await;
+    identity(settings, &mut report).await;
     provider(settings, &mut report).await;
     files(settings, &mut report).await;
     unprotected(settings, &mut report);
@@ -206,6 +208,30 @@ fn is_loopback(host: &str) -> bool {
     }
 }
 
+/// Whether the hosted issuer publishes its keys.
+async fn identity(settings: &Settings, report: &mut Report) {
+    let Some(supabase) = &settings.api.supabase else {
+        return report.add(Verdict::Good, "identity", "the local issuer (SUPABASE_URL is not set)");
+    };
+    let url = &supabase.url;
+    if url.scheme() == "http" && !url.host_str().is_some_and(is_loopback) {
+        let hint = "SUPABASE_URL is plain http: passwords travel unprotected";
+        report.add(Verdict::Note, "identity", hint);
+    }
+    let keys = match Supabase::new(supabase) {
+        Ok(supabase) => supabase.keys().await,
+        Err(failure) => Err(failure.0),
+    };
+    match keys {
+        Ok(0) if supabase.jwt_secret.is_none() => {
+            let hint = "the project publishes no keys; set SUPABASE_JWT_SECRET";
+            report.add(Verdict::Bad, "identity", hint);
+        }
+        Ok(keys) => report.add(Verdict::Good, "identity", format!("{url} answers, {keys} keys")),
+        Err(why) => report.add(Verdict::Bad, "identity", format!("{url}: {why}")),
+    }
+}
+
 /// Only whether something listens: a real call would cost money.
 async fn provider(settings: &Settings, report: &mut Report) {
     let Some(decodo) = &settings.worker.decodo else {
@@ -328,6 +354,21 @@ mod tests {
         assert_eq!(report.lines[0].0, Verdict::Bad);
         let told = told(&report, false);
         assert!(told.contains("see REDIS_URL") && !told.contains("hush"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_is_away_is_a_failure_and_its_key_is_not_told() {
+        let mut report = Report::default();
+        identity(&with(&[]), &mut report).await;
+        assert!(told(&report, false).contains("ok    identity    the local issuer"));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}");
+        let mut report = Report::default();
+        let settings = with(&[("SUPABASE_URL", &url), ("SUPABASE_ANON_KEY", "hush")]);
+        identity(&settings, &mut report).await;
+        assert_eq!(report.lines[0].0, Verdict::Bad);
+        let told = told(&report, false);
+        assert!(told.contains(&url) && !told.contains("hush"), "{told}");
     }
 
     #[tokio::test]

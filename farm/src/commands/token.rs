@@ -9,6 +9,12 @@ use crate::config::Settings;
 use crate::machine;
 
 pub(crate) async fn run(settings: &Settings, email: &str, ttl_s: i64) -> Result<(), Failure> {
+    if settings.api.supabase.is_some() {
+        return Err(Failure::new(
+            "tokens come from Supabase while SUPABASE_URL is set; sign in with POST \
+             /api/v1/auth/login",
+        ));
+    }
     let db = machine::open_existing(settings).await?;
     let user = user::by_email(db.read(), email).await?;
     let user = user.ok_or_else(|| {
@@ -45,6 +51,15 @@ pub(crate) fn parse_ttl(text: &str) -> Result<i64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_token_that_nobody_would_take_is_not_signed() {
+        let vars = [("SUPABASE_URL", "https://p.supabase.co"), ("SUPABASE_ANON_KEY", "a")];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Settings::read(&jobs::process::Env::of(vars).unwrap()).unwrap();
+        let refused = run(&settings, "ann@example.test", 60).await.unwrap_err();
+        assert!(refused.0.contains("SUPABASE_URL") && refused.0.contains("login"), "{refused}");
+    }
 
     #[test]
     fn ttls_are_read_or_refused() {

@@ -12,7 +12,7 @@ use worker::settings::WorkerSettings;
 use super::out;
 use crate::config::Settings;
 use crate::machine::Machine;
-use crate::seed::{DEMO_PASSWORD, DEMO_USERS};
+use crate::seed::{self, DEMO_PASSWORD, DEMO_USERS};
 
 /// Runs until told to stop, or until the process must be replaced.
 pub(crate) async fn run(settings: &Settings, workers: usize) -> Result<End, Failure> {
@@ -38,13 +38,18 @@ fn greet(settings: &Settings, machine: &Machine, models: &Store) {
     }
     lines.push(format!("  analysis  {}", analysis(&settings.worker, models.available(), BEST)));
     lines.push(format!("  pictures  {}", pictures(settings, machine, &at)));
-    if settings.common.is_demo() {
+    lines.push(format!("  identity  {}", identity(settings)));
+    if seed::wanted(settings) {
         let users: Vec<&str> = DEMO_USERS.iter().map(|(email, ..)| *email).collect();
         lines.push(format!("  sign in   {} (password {DEMO_PASSWORD})", users.join(", ")));
         lines.push(format!("  token     farm token --email {}", DEMO_USERS[0].0));
         lines.push(String::new());
         lines.push("Fetch a profile and follow its job:".to_owned());
         lines.push(format!("  {}", curl_line(&at, DEMO_USERS[0].0, DEMO_PASSWORD)));
+    } else if settings.api.supabase.is_some() {
+        lines.push(format!("  sign in   POST {at}/api/v1/auth/login"));
+        lines
+            .push("  operator  farm admin create --email YOU, after your first sign-in".to_owned());
     } else {
         lines.push(
             "  token     farm admin create --email YOU, then farm token --email YOU".to_owned(),
@@ -60,6 +65,14 @@ fn greet(settings: &Settings, machine: &Machine, models: &Store) {
 fn link(cache: &Path, at: &Path) {
     if cache != at && at.symlink_metadata().is_err() {
         let _ = std::path::absolute(cache).and_then(|cache| symlink(cache, at));
+    }
+}
+
+/// Where it is known who somebody is.
+fn identity(settings: &Settings) -> String {
+    match &settings.api.supabase {
+        None => "the local issuer (SUPABASE_URL is not set)".to_owned(),
+        Some(supabase) => format!("Supabase, {}", supabase.url),
     }
 }
 
@@ -122,6 +135,19 @@ mod tests {
     use jobs::process::Env;
 
     use super::*;
+
+    #[test]
+    fn the_greeting_says_who_knows_people_and_demo_users_are_for_the_local_issuer() {
+        let read = |vars: &[(&str, &str)]| {
+            let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            Settings::read(&Env::of(vars).unwrap()).unwrap()
+        };
+        let hosted = [("SUPABASE_URL", "https://p.supabase.co"), ("SUPABASE_ANON_KEY", "a")];
+        let (local, hosted) = (read(&[]), read(&hosted));
+        assert!(identity(&local).contains("local issuer") && seed::wanted(&local));
+        assert_eq!(identity(&hosted), "Supabase, https://p.supabase.co/");
+        assert!(!seed::wanted(&hosted));
+    }
 
     #[test]
     fn the_greeting_says_by_what_captions_are_analysed() {

@@ -54,12 +54,6 @@ impl Settings {
     /// # Errors
     /// A sentence naming the variable and the rule.
     pub fn read(env: &Env) -> Result<Self, Failure> {
-        if env.text("SUPABASE_URL").is_some() {
-            // Silence would look like agreement.
-            return Err(Failure::new(
-                "SUPABASE_URL is set, but this version knows the local issuer only; unset it",
-            ));
-        }
         let settings = Self {
             data_dir: env.text("FARM_DATA_DIR").map_or_else(|| "farm-data".into(), PathBuf::from),
             database_url: database_url(env)?,

@@ -53,7 +53,7 @@ impl Dice {
             }
             _ => self.part(8),
         };
-        match self.below(19) {
+        match self.below(22) {
             0 => format!("/api/profile/{part}"),
             1 => format!("/api/profile/{part}/posts"),
             2 => format!("/api/v1/instagram/profile/{part}/refresh"),
@@ -71,7 +71,13 @@ impl Dice {
             14 => "/api/v1/jobs/dead".to_owned(),
             15 => "/api/v1/jobs/dead/redrive".to_owned(),
             16 => self.pick(&["/api/v1/queues", "/api/v1/workers/overview"]).to_owned(),
-            17 => self.pick(&["/livez", "/readyz", "/openapi.json", "/docs", "/"]).to_owned(),
+            17 => {
+                let what = ["register", "refresh", "logout", "me", "dashboard", "forgot-password"];
+                format!("/api/v1/auth/{}", self.pick(&what))
+            }
+            18 => format!("/api/v1/auth/verify-email/{part}"),
+            19 => "/api/v1/auth/search-history".to_owned(),
+            20 => self.pick(&["/livez", "/readyz", "/openapi.json", "/docs", "/"]).to_owned(),
             _ => format!("/{part}/{}", self.part(6)),
         }
     }
@@ -115,6 +121,8 @@ impl Dice {
                     "include_posts",
                     "email",
                     "password",
+                    "full_name",
+                    "refresh_token",
                     "usernames",
                     "reason",
                     "kind",

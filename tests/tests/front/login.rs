@@ -19,6 +19,7 @@ async fn the_right_password_gives_a_token_that_works() {
         let answer = login(&system.api(), email, "demo-password").await.expect(200).json;
         assert_eq!(answer["expires_in"], 1_800);
         assert_eq!(answer["token_type"].as_str().unwrap().to_lowercase(), "bearer");
+        assert!(answer["refresh_token"].as_str().is_some_and(|token| token.len() >= 43));
         let token = answer["access_token"].as_str().unwrap();
         let parts: Vec<&str> = token.split('.').collect();
         assert!(parts.len() == 3 && parts.iter().all(|part| !part.is_empty()), "{token}");

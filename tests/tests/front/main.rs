@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod account;
 mod ai;
 mod analytics;
 mod bad_input;
@@ -12,7 +13,10 @@ mod events;
 mod exports;
 mod fetch;
 mod fuzz;
+mod hosted;
 mod idempotency;
+mod identity;
+mod identity_keys;
 mod jobs;
 mod limits;
 mod login;
@@ -29,4 +33,5 @@ mod recorded;
 mod remembered;
 mod renames;
 mod repeats;
+mod sessions;
 mod stop;

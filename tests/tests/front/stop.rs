@@ -19,6 +19,7 @@ async fn who_waits_is_answered_and_streams_end_when_the_front_door_stops() {
         // The secret of every `System`.
         jwt_secret: Some(Secret::new("a secret for tests, thirty-two bytes")),
         cors_origins: vec![],
+        supabase: None,
         cdn_public_url: None,
         rate_limits: true,
         trusted_proxies: api::Proxies::default(),
