@@ -416,7 +416,7 @@ async fn what_one_unlocks_their_team_sees_as_long_as_they_are_in_it() {
     let team = team(&system, &ids).await;
     emil.get(UNLOCK).await.expect(200);
     let access = async |client: &Client| {
-        system.state.forget();
+        system.advance(std::time::Duration::from_secs(1)).await;
         client.get(&profile("demo_travel")).await.expect(200).json["access"].clone()
     };
     assert_eq!((access(&emil).await, access(&fay).await), (json!("full"), json!("full")));
