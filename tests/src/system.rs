@@ -59,6 +59,9 @@ pub struct Builder {
     limits: Option<Limited>,
 }
 
+/// Of the local issuer.
+const SECRET: &[u8] = b"a secret for tests, thirty-two bytes";
+
 /// How customers are limited.
 #[derive(Clone, Default)]
 struct Limited {
@@ -260,7 +263,7 @@ impl System {
                 Jobs::new(db, Arc::new(RedisTickets::new(redis.clone())))
             }
         };
-        let issuer = Issuer::new(b"a secret for tests, thirty-two bytes");
+        let issuer = Issuer::new(SECRET);
         let aged = Arc::<AtomicU64>::default();
         let identity = match &builder.supabase {
             None => Identity::Local(issuer),
@@ -353,7 +356,8 @@ impl System {
     pub fn another_door(&self) -> Client {
         let clock = self.state.limits.clock();
         let limits = limits(self.limits.as_ref(), &self.stack, clock);
-        let state = front_door(apart(&self.stack, &self.jobs), self.files(), limits);
+        let issuer = Issuer::new(SECRET);
+        let state = front_door(apart(&self.stack, &self.jobs), issuer, self.files(), limits);
         Client { app: Arc::new(api::app(state).boxed()), ..self.api() }
     }
 
@@ -452,12 +456,12 @@ impl System {
         tx.commit().await.expect("a commit");
         self.aged.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
         self.state.forget();
+        self.state.limits.clock().advance(by);
     }
 
     /// As if a moment had passed: who was let in is asked for again.
     pub fn forget(&self) {
         self.state.forget();
-        self.state.limits.clock().advance(by);
     }
 
     /// A number out of the database: `SELECT count(*) AS n …`.

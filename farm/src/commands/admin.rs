@@ -63,7 +63,7 @@ async fn appoint(db: &Db, email: &str, id: Option<Uuid>) -> Result<user::Model, 
             )));
         }
         new.tier = known.subscription_tier;
-        return Ok(user::upsert(db.write(), &new).await?);
+        return Ok(user::upsert(db, &new).await?);
     }
     let id = id.ok_or_else(|| {
         Failure::new(format!(
