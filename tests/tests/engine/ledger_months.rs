@@ -136,7 +136,7 @@ async fn a_month_begins_once_however_many_look_and_however_late() {
         schedulers.push(Schedule::new(jobs, &hourly).unwrap());
     }
     schedulers[0].pass().await.unwrap();
-    assert_eq!(reset::due(system.db().read(), None, 10).await.unwrap(), [], "nobody yet");
+    assert!(reset::due(system.db().read(), None, 10).await.unwrap().is_empty(), "nobody yet");
     // Nobody ran at the month's end, nor for the whole day after it.
     travel(&system, "2045-03-01T10:30:00Z").await;
     assert_eq!(stored(&system, users[7]).await, (600, 0), "nobody has looked");
@@ -280,7 +280,7 @@ async fn credits_held_over_a_months_end_are_spent_with_the_work_or_expire_withou
     tx.commit().await.unwrap();
     assert_eq!((came.months, came.granted, came.expired), (1, 1_000, 940));
     assert_eq!(stored(&system, dana).await, (1_000, 60), "what is held stays held");
-    assert_eq!(reset::due(system.db().read(), None, 10).await.unwrap(), [], "and is not due");
+    assert!(reset::due(system.db().read(), None, 10).await.unwrap().is_empty(), "nor due");
     system.add_worker().await;
     system.drain().await;
     assert_eq!(stored(&system, dana).await, (1_000, 0));
