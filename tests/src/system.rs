@@ -517,12 +517,7 @@ impl System {
 }
 
 /// What a front door stands on.
-fn front_door(
-    jobs: Jobs,
-    identity: impl Into<Identity>,
-    files: Files,
-    limits: Limits,
-) -> AppState {
+fn front_door(jobs: Jobs, identity: impl Into<Identity>, files: Files, limits: Limits) -> AppState {
     let cors = api::Cors { origins: vec!["http://localhost:3000".to_owned()] };
     AppState::new(jobs, identity, cors, farm::machine::FRESH_FOR, files, limits)
 }

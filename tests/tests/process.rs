@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use entity::aggregate::Aggregate;
 use entity::enums::{ExportFormat, Queue};
-use entity::post::analysis;
 use entity::ledger::account::{Income, Why};
 use entity::ledger::{Action, GrantSource, TransactionType, adjust, audit};
+use entity::post::analysis;
 use entity::{Db, effect, schedule, sql};
 use jobs::kinds::export::Export;
 use jobs::kinds::noop::{Noop, NoopFail};

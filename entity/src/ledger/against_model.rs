@@ -93,7 +93,6 @@ impl World {
     fn take(&mut self, step: &Step, model: &Model, said: Said) -> Result<(), TestCaseError> {
         let now = Time(model.now);
         match *step {
-            Step::Wait(_) => {}
             Step::Order(amount) => self.orders.push(amount),
             Step::Earn { source, amount, days } => {
                 let ends = days.map(|days| Time(now.0 + days * 86_400_000 + 1_800_000));
@@ -147,7 +146,6 @@ impl World {
                     self.account.release(hold, HoldState::Released, now);
                 }
             }
-            Step::Capture(_) | Step::Release(_) => {}
             Step::Deliver(at) if said == Said::Done => {
                 let amount = self.orders[at % self.orders.len()];
                 self.receive(now, GrantSource::Topup, TransactionType::Purchase, amount);
@@ -156,8 +154,12 @@ impl World {
                 let amount = self.holds[at % self.holds.len()].amount;
                 self.receive(now, GrantSource::Admin, TransactionType::Refund, amount);
             }
-            // That they happen once is the database's to say.
-            Step::Deliver(_) | Step::Refund(_) => {}
+            // Nothing to do; or it happens once, which is the database's to say.
+            Step::Wait(_)
+            | Step::Capture(_)
+            | Step::Release(_)
+            | Step::Deliver(_)
+            | Step::Refund(_) => {}
         }
         Ok(())
     }

@@ -127,13 +127,13 @@ impl World<'_> {
         let held = spend::hold(&tx, &[charge]).await.unwrap().remove(0);
         tx.commit().await.unwrap();
         match held {
-            Ok(hold) => match self.holds.iter().position(|(id, _)| *id == hold.id) {
-                Some(at) => Said::Again(at),
-                None => {
-                    self.holds.push((hold.id, job));
-                    Said::Done
+            Ok(hold) => {
+                if let Some(at) = self.holds.iter().position(|(id, _)| *id == hold.id) {
+                    return Said::Again(at);
                 }
-            },
+                self.holds.push((hold.id, job));
+                Said::Done
+            }
             Err(Refusal::Locked(_)) => Said::Locked,
             Err(Refusal::Insufficient { .. }) => Said::Insufficient,
             Err(Refusal::KeyReused) => Said::KeyReused,
