@@ -36,6 +36,7 @@ bench: build ## Measure this machine, beside the peers; ARGS="--rounds 5" goes t
 	$(TARGET)/release/farm bench ai --peers $(ARGS)
 	$(TARGET)/release/farm bench media --peers $(ARGS)
 	$(TARGET)/release/farm bench export $(ARGS)
+	$(TARGET)/release/farm bench credits $(ARGS)
 
 test: ## Run every test, the stories also as a cluster, by cargo-nextest when it is here
 	@scripts/setup servers

@@ -68,6 +68,11 @@ enum Command {
         #[command(subcommand)]
         action: commands::schedules::Action,
     },
+    /// Look after the ledger of credits.
+    Credits {
+        #[command(subcommand)]
+        action: commands::credits::Action,
+    },
     /// Watch queues and workers, drawn anew every second; q quits.
     Top(commands::top::Top),
     /// The models that analyse captions: list, fetch, check, prepare them.
@@ -221,6 +226,7 @@ async fn dispatch(command: Command, settings: Settings) -> Result<End, Failure> 
         Command::Jobs { action } => commands::jobs::run(&settings, action).await?,
         Command::Queues { action } => commands::queues::run(&settings, action).await?,
         Command::Schedules { action } => commands::schedules::run(&settings, action).await?,
+        Command::Credits { action } => commands::credits::run(&settings, action).await?,
         Command::Top(top) => commands::top::run(&settings, &top).await?,
         Command::Models { action } => commands::models::run(&settings, action).await?,
         Command::Ai { action } => commands::ai::run(&settings, action).await?,

@@ -11,6 +11,7 @@ use crate::kinds::cdn_retry::CdnRetry;
 use crate::kinds::cdn_stats::CdnStats;
 use crate::kinds::cdn_sync::CdnSync;
 use crate::kinds::consistency_scan::ConsistencyScan;
+use crate::kinds::credit_reset::CreditReset;
 use crate::kinds::expiry_sweep::ExpirySweep;
 use crate::kinds::export::Export;
 use crate::kinds::image_ingest::ImageIngest;
@@ -108,6 +109,7 @@ jobs! {
     CdnRetry = "cdn_retry",
     CdnSync = "cdn_sync",
     ExpirySweep = "expiry_sweep",
+    CreditReset = "credit_reset",
 }
 
 impl Kind {
@@ -169,6 +171,7 @@ mod tests {
             serde_json::to_value(CdnRetry {}).unwrap(),
             serde_json::to_value(CdnSync {}).unwrap(),
             serde_json::to_value(ExpirySweep {}).unwrap(),
+            serde_json::to_value(CreditReset {}).unwrap(),
         ];
         insta::assert_json_snapshot!("payloads", payloads);
         for (kind, payload) in Kind::ALL.iter().zip(&payloads) {

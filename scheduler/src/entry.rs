@@ -7,6 +7,7 @@ use jobs::kinds::cdn_drift::CdnDrift;
 use jobs::kinds::cdn_freshness::CdnFreshness;
 use jobs::kinds::cdn_stats::CdnStats;
 use jobs::kinds::consistency_scan::ConsistencyScan;
+use jobs::kinds::credit_reset::CreditReset;
 use jobs::kinds::expiry_sweep::ExpirySweep;
 use jobs::kinds::prune::Prune;
 use jobs::submit::new_job;
@@ -15,8 +16,8 @@ use jobs::{Job, JobsError, Options};
 /// One entry of the schedule.
 ///
 /// Of the ticks that were missed (nobody ran, or the entry was paused) the latest is taken, once.
-/// An entry that must make up for each of them (credit resets: everything due is found by a scan
-/// of the wallets) says so in a field of its own here, and [`crate::Schedule::pass`] asks it.
+/// None has to make up for each of them: what is due (credits' months, exports, pictures) is found
+/// by a scan, however long ago it became so.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Its name, for operators and in the table.
@@ -35,6 +36,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry { name: "cdn_cleanup", cron: "0 0 */6 * * *", job: plain::<CdnCleanup> },
     Entry { name: "cdn_freshness", cron: "0 0 2 * * *", job: plain::<CdnFreshness> },
     Entry { name: "cdn_drift", cron: "0 30 2 */2 * *", job: plain::<CdnDrift> },
+    Entry { name: "credit_reset", cron: "0 0 * * * *", job: plain::<CreditReset> },
     Entry { name: "expiry_sweep", cron: "0 30 * * * *", job: plain::<ExpirySweep> },
 ];
 

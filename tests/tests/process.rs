@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use entity::aggregate::Aggregate;
 use entity::enums::{ExportFormat, Queue};
+use entity::ledger::account::{Income, Why};
+use entity::ledger::{Action, GrantSource, TransactionType, adjust, audit};
 use entity::post::analysis;
 use entity::{Db, effect, schedule, sql};
 use jobs::kinds::export::Export;
-use jobs::kinds::noop::Noop;
+use jobs::kinds::noop::{Noop, NoopFail};
 use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::memory::MemoryTickets;
-use jobs::submit::new_job;
+use jobs::submit::{Cost, new_job};
 use jobs::{Jobs, Options};
 use tempfile::TempDir;
 use tests::program::program;
@@ -288,6 +290,58 @@ async fn an_analysis_that_is_killed_goes_on_where_its_last_chunk_was_stored() {
     let facts = analysis::facts(db, profile.id).await.unwrap();
     let derived = Aggregate::of(&facts, 200);
     assert_eq!(derived.differences(&Aggregate::stored(&profile)), []);
+    assert!(farm.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_costs_is_paid_once_although_the_farm_is_killed_in_the_middle_of_it() {
+    const JOBS: i64 = 200;
+    let (program, data) = (program(), TempDir::new().unwrap());
+    let mut farm = Farm::up(&program, data.path(), 4);
+    let beside = Beside::open(data.path()).await;
+    let db = beside.jobs.db();
+    let demo = entity::user::by_email(db.read(), "demo@example.test").await.unwrap().unwrap().id;
+    let tx = db.begin().await.unwrap();
+    let (source, kind) = (GrantSource::Topup, TransactionType::Purchase);
+    let income = Income { source, kind, amount: 10_000, expires_at: None };
+    adjust::receive(&tx, demo, &income, Why::of("a story")).await.unwrap();
+    tx.commit().await.unwrap();
+    let before = audit::audit(db.read()).await.unwrap().credits;
+    let costs = Options {
+        queue: Some(Queue::Fetch),
+        user_id: Some(demo),
+        cost: Cost::Of(Action::PostAnalytics),
+        ..Options::default()
+    };
+    let submit = async |jobs: std::ops::Range<i64>| {
+        for n in jobs {
+            let fail = (n % 5 == 0).then_some(NoopFail::Fatal);
+            let noop = Noop { ms: 150, effects: true, fail, ..Noop::default() };
+            beside.jobs.submit(&noop, &costs).await.unwrap();
+        }
+    };
+    submit(0..JOBS / 2).await;
+    for done in [10, 40, 70] {
+        beside.until(SUCCEEDED, done).await;
+        beside.until(RUNNING, 3).await;
+        farm.kill();
+        let open = "credit_holds WHERE state = 'held'";
+        assert!(beside.count(open).await > 0, "killed in the middle of it");
+        if done == 40 {
+            // Holds that are made while nobody is there.
+            submit(JOBS / 2..JOBS).await;
+        }
+        let dead = audit::audit(db.read()).await.unwrap();
+        assert!(dead.drifts.is_empty() && dead.unearned_holds == 0, "{dead:#?}");
+        farm = Farm::up(&program, data.path(), 4);
+    }
+    beside.until(SUCCEEDED, JOBS * 4 / 5).await;
+    beside.until("jobs WHERE state = 'failed'", JOBS / 5).await;
+    let audit = audit::audit(db.read()).await.unwrap();
+    assert!(audit.is_clean() && audit.held == 0, "{audit:#?}");
+    assert_eq!(before - audit.credits, 5 * JOBS * 4 / 5, "what was done, and nothing else");
+    assert_eq!(beside.count("credit_transactions WHERE transaction_type = 'spend'").await, 160);
+    assert!(beside.count("jobs WHERE lost > 0").await > 0, "somebody lost a run");
     assert!(farm.stop().success());
 }
 

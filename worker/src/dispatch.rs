@@ -11,8 +11,8 @@ use tower::Service;
 use crate::engine::{Ended, JobContext, JobError, Run, Shared};
 use crate::handlers::{
     bulk_profiles, cdn_cleanup, cdn_drift, cdn_freshness, cdn_retry, cdn_stats, cdn_sync,
-    consistency_scan, expiry_sweep, export, image_ingest, noop, post_analysis, profile_analysis,
-    profile_fetch, prune,
+    consistency_scan, credit_reset, expiry_sweep, export, image_ingest, noop, post_analysis,
+    profile_analysis, profile_fetch, prune,
 };
 
 /// The innermost service of a queue.
@@ -65,5 +65,6 @@ async fn dispatch(context: &JobContext<'_>) -> Result<Ended, JobError> {
         AnyJob::CdnRetry(job) => cdn_retry::run(job, context).await?.ended,
         AnyJob::CdnSync(job) => cdn_sync::run(job, context).await?.ended,
         AnyJob::ExpirySweep(job) => expiry_sweep::run(job, context).await?.ended,
+        AnyJob::CreditReset(job) => credit_reset::run(job, context).await?.ended,
     })
 }

@@ -6,7 +6,7 @@ use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::account::{Account, Grant, Hold, Usage, Wallet};
-use super::calendar;
+use super::{Refusal, calendar};
 use crate::args;
 use crate::db::Tx;
 use crate::sql::{self, Arg, at, list};
@@ -125,6 +125,12 @@ impl Book {
             account.bring_to(now);
         }
         Ok(book)
+    }
+
+    /// The account of a user, and what time it is.
+    pub fn account(&mut self, user: Uuid) -> Result<(&mut Account, Time), Refusal> {
+        let account = self.accounts.get_mut(&user).ok_or(Refusal::NoWallet)?;
+        Ok((account, self.now))
     }
 
     /// Reads what was done in these months, too.

@@ -18,9 +18,13 @@
 
 pub mod account;
 pub mod adjust;
+#[cfg(test)]
+mod against_model;
 pub mod audit;
 mod book;
 pub mod calendar;
+#[cfg(test)]
+mod model;
 pub mod orders;
 pub mod prices;
 pub mod read;

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use std::collections::BTreeSet;
 
+use super::TransactionType;
 use super::book::Book;
 use crate::args;
 use crate::db::Tx;
@@ -36,9 +37,29 @@ pub async fn due<C: ConnectionTrait>(
     Ok(rows.into_iter().map(|row| row.user_id).collect())
 }
 
+/// What came of bringing wallets up to now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Came {
+    /// Months that began.
+    pub months: u64,
+    /// Credits that packages gave.
+    pub granted: i64,
+    /// Credits whose time was over.
+    pub expired: i64,
+}
+
 /// Brings wallets up to now. However often it runs, and however many do at once, a month begins
 /// once.
-pub async fn reset(tx: &Tx, users: &[Uuid]) -> Result<(), DbErr> {
+pub async fn reset(tx: &Tx, users: &[Uuid]) -> Result<Came, DbErr> {
     let users: BTreeSet<Uuid> = users.iter().copied().collect();
-    Book::open(tx, &users).await?.close(tx).await
+    let book = Book::open(tx, &users).await?;
+    let mut came = Came::default();
+    for account in book.accounts.values() {
+        came.months += account.turned.len() as u64;
+        came.granted += account.turned.iter().map(|turned| turned.granted).sum::<i64>();
+        let expired = account.entries.iter().filter(|e| e.kind == TransactionType::Expire);
+        came.expired -= expired.map(|entry| entry.amount).sum::<i64>();
+    }
+    book.close(tx).await?;
+    Ok(came)
 }

@@ -6,7 +6,7 @@ use sea_orm::DbErr;
 use sea_orm::prelude::Uuid;
 use serde_json::json;
 
-use super::account::Hold;
+use super::account::{Account, Hold};
 use super::book::{Book, HOLD};
 use super::prices::{self, Price};
 use super::{Action, HoldState, Refusal, calendar};
@@ -146,7 +146,7 @@ pub async fn hold(tx: &Tx, charges: &[Charge]) -> Result<Vec<Result<Hold, Refusa
                     && hold.action_type == charge.action;
                 if same { Ok(hold) } else { Err(Refusal::KeyReused) }
             }
-            _ => set_aside(&mut book, &prices, charge.user, charge.action).map(|hold| Hold {
+            _ => set_aside(book.account(charge.user), &prices, charge.action).map(|hold| Hold {
                 key: charge.key.as_ref().map(|(key, _)| key.clone()),
                 fingerprint: charge.key.as_ref().map(|(_, print)| print.clone()),
                 job_id: charge.job,
@@ -198,7 +198,7 @@ pub async fn spend(tx: &Tx, purchases: &[Purchase]) -> Result<Vec<Result<Spent, 
             }));
             continue;
         }
-        let mut hold = match set_aside(&mut book, &prices, user, purchase.action()) {
+        let mut hold = match set_aside(book.account(user), &prices, purchase.action()) {
             Ok(hold) => hold,
             Err(refusal) => {
                 answers.push(Err(refusal));
@@ -244,15 +244,13 @@ fn unlocks_in(purchases: &[Purchase]) -> Vec<(Uuid, Uuid)> {
     unlocks.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A hold of so many credits, or of a free turn, taken from the book and not stored yet.
-fn set_aside(
-    book: &mut Book,
+/// A hold of so many credits, or of a free turn, taken from an account and not stored yet.
+pub(super) fn set_aside(
+    account: Result<(&mut Account, Time), Refusal>,
     prices: &[Price],
-    user: Uuid,
     action: Action,
 ) -> Result<Hold, Refusal> {
-    let now = book.now;
-    let account = book.accounts.get_mut(&user).ok_or(Refusal::NoWallet)?;
+    let (account, now) = account?;
     let wallet = &account.wallet;
     if wallet.is_locked || wallet.is_frozen {
         return Err(Refusal::Locked(wallet.freeze_reason.clone()));
@@ -271,7 +269,7 @@ fn set_aside(
     Ok(Hold {
         id: Uuid::now_v7(),
         wallet_id: account.wallet.id,
-        user_id: user,
+        user_id: account.wallet.user_id,
         action_type: action,
         amount,
         is_free,

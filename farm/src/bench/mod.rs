@@ -4,6 +4,7 @@
 
 pub(crate) mod ai;
 mod api;
+mod credits;
 mod export;
 mod figure;
 mod host;
@@ -31,6 +32,8 @@ pub(crate) enum Bench {
     Media(media::Options),
     /// Exports: rows a second into each format, memory.
     Export(export::Options),
+    /// Credits: purchases a second from one wallet and from many, and what one adds to a call.
+    Credits(credits::Options),
     /// One side of it, in a process of its own.
     #[command(hide = true)]
     AiSide(ai::side::Options),
@@ -61,6 +64,7 @@ pub(crate) async fn run(settings: &Settings, bench: &Bench) -> Result<(), Failur
         Bench::Ai(options) => (ai::run(options).await?, options.common.json),
         Bench::Media(options) => (media::run(settings, options).await?, options.common.json),
         Bench::Export(options) => (export::run(settings, options).await?, options.common.json),
+        Bench::Credits(options) => (credits::run(settings, options).await?, options.common.json),
         Bench::AiSide(options) => return ai::side::run(options).await,
         Bench::Hello(options) => return api::hello::run(options).await,
     };

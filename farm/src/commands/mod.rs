@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod ai;
 pub(crate) mod cluster;
+pub(crate) mod credits;
 pub(crate) mod dead;
 pub(crate) mod demo_provider;
 pub(crate) mod doctor;

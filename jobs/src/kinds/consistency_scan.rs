@@ -1,5 +1,6 @@
 //! Find profiles whose analysis is not what it should be, and have it done: posts that are without
 //! one or have one of a lower tier than what answers now, and aggregates older than their posts.
+//! It also adds up the credits of all wallets.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct ConsistencyScanned {
     pub profiles: u32,
     /// Analyses that were started; the others were open already.
     pub started: u32,
+    /// Credits by which wallets differ from what was booked on them: 0, unless something is broken.
+    #[serde(default)]
+    pub ledger_drift_credits: i64,
 }
 
 impl Job for ConsistencyScan {

@@ -8,6 +8,7 @@ pub mod cdn_retry;
 pub mod cdn_stats;
 pub mod cdn_sync;
 pub mod consistency_scan;
+pub mod credit_reset;
 pub mod expiry_sweep;
 pub mod export;
 pub mod image_ingest;

@@ -8,6 +8,7 @@ use entity::ledger::read::{self, Sources};
 use entity::ledger::spend::{self, Charge, Purchase};
 use entity::ledger::{Action, GrantSource, Refusal, TransactionType, adjust};
 use entity::{args, sql};
+use jobs::kinds::consistency_scan::{ConsistencyScan, ConsistencyScanned};
 use jobs::kinds::noop::{Noop, NoopFail};
 use jobs::submit::Cost;
 use jobs::{JobsError, Options};
@@ -234,6 +235,33 @@ async fn a_thousand_at_once_spend_no_more_than_there_is() {
         }
     }
     assert_eq!((paid, refused, wallet(&system, dana).await), (500, 900, (0, 0)));
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nightly_scan_says_by_how_much_the_ledger_is_off() {
+    let system = System::start().await;
+    let (dana, emil) = (system.user("dana").await.id, system.user("emil").await.id);
+    for user in [dana, emil] {
+        let tx = system.db().begin().await.unwrap();
+        adjust::open(&tx, user).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let scan = async || {
+        let scan = system.jobs.submit(&ConsistencyScan {}, &Options::default()).await.unwrap();
+        let result = system.finish(scan.id).await.result.unwrap();
+        serde_json::from_value::<ConsistencyScanned>(result).unwrap().ledger_drift_credits
+    };
+    assert_eq!(scan().await, 0);
+    let by = "UPDATE credit_wallets SET available = available + ? WHERE user_id = ?";
+    for (user, by_how_much) in [(dana, 7_i64), (emil, -3)] {
+        sql::execute(system.db().write(), by, args![by_how_much, user]).await.unwrap();
+    }
+    assert_eq!(scan().await, 10);
+    for (user, by_how_much) in [(dana, -7_i64), (emil, 3)] {
+        sql::execute(system.db().write(), by, args![by_how_much, user]).await.unwrap();
+    }
+    assert_eq!(scan().await, 0);
     system.end().await;
 }
 

@@ -9,6 +9,8 @@ mod hand;
 mod keys;
 mod lanes;
 mod ledger;
+mod ledger_model;
+mod ledger_months;
 mod lifecycle;
 mod outcomes;
 mod pictures;

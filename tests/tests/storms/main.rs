@@ -6,6 +6,7 @@
 
 mod crowd;
 mod kills;
+mod money;
 mod outages;
 mod poison;
 mod pooler;

@@ -172,9 +172,8 @@ impl Storm {
         }
     }
 
-    /// Ends the load, lets the farm finish, compares its rows with the ledger, prints the row of
-    /// the table, and stops everything.
-    pub async fn end(mut self) {
+    /// Ends the load and lets the farm finish.
+    pub async fn drained(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for load in self.load.drain(..) {
             load.await.unwrap();
@@ -186,6 +185,12 @@ impl Storm {
             self.cluster.revive();
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Ends the load, lets the farm finish, compares its rows with the ledger, prints the row of
+    /// the table, and stops everything.
+    pub async fn end(mut self) {
+        self.drained().await;
         let db = self.cluster.db().clone();
         let acknowledged = self.acknowledged.lock().await.clone();
         let ended: Vec<Id> = sql::all(
@@ -216,6 +221,8 @@ impl Storm {
         assert_eq!(self.cluster.count(missing).await, 0, "a job that succeeded has its effect");
         let findings = job::integrity::inspect(db.read()).await.unwrap();
         assert!(findings.is_clean(), "{findings:?}");
+        let ledger = entity::ledger::audit::audit(db.read()).await.unwrap();
+        assert!(ledger.is_clean() && ledger.held == 0, "{ledger:#?}");
         self.no_key_stays().await;
         self.cluster.end().await;
     }

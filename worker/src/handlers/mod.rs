@@ -8,6 +8,7 @@ pub(crate) mod cdn_retry;
 pub(crate) mod cdn_stats;
 pub(crate) mod cdn_sync;
 pub(crate) mod consistency_scan;
+pub(crate) mod credit_reset;
 pub(crate) mod expiry_sweep;
 pub(crate) mod export;
 pub(crate) mod image_ingest;
