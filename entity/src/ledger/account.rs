@@ -272,9 +272,12 @@ impl Account {
         let mut kept = 0;
         for grant in &mut self.grants {
             let Some(end) = grant.expires_at.filter(|end| *end <= now) else { continue };
-            // The end it expires at, and those since.
+            // The end it expires at, and those since. What ends within a month is over then, whether
+            // somebody looked in between or not.
             let ends = 1 + calendar::ends_between(anchor, end, now);
-            if grant.source == GrantSource::Plan && grant.rollovers + ends <= allowed {
+            let ends_a_month = calendar::cycle(anchor, end).start == end;
+            let is_kept = ends_a_month && grant.rollovers + ends <= allowed;
+            if grant.source == GrantSource::Plan && is_kept {
                 grant.rollovers += ends;
                 grant.expires_at = Some(cycle.end);
                 kept += grant.remaining - grant.held;

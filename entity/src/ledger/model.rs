@@ -55,12 +55,13 @@ const ACTIONS: [Action; 3] =
 /// Any step; of holds some have keys, if that is wanted.
 pub fn step(keys: bool) -> impl Strategy<Value = Step> {
     let days = prop::option::of(0..70_i64);
-    let key = prop::option::weighted(if keys { 0.4 } else { 0.0 }, (0..4_u8, 0..2_u8));
+    let key = prop::option::weighted(0.4, (0..4_u8, 0..2_u8));
     let hold = (prop::sample::select(&ACTIONS), key);
     prop_oneof![
         2 => (prop::sample::select(GrantSource::ALL), 1..120_i64, days)
             .prop_map(|(source, amount, days)| Step::Earn { source, amount, days }),
-        6 => hold.prop_map(|(action, key)| Step::Hold { action, key }),
+        6 => hold
+            .prop_map(move |(action, key)| Step::Hold { action, key: key.filter(|_| keys) }),
         3 => (0..8_usize).prop_map(Step::Capture),
         3 => (0..8_usize).prop_map(Step::Release),
         2 => (1..24_i64).prop_map(Step::Wait),

@@ -149,7 +149,8 @@ async fn settled(cluster: &Cluster, unpaid: usize) {
            (SELECT CAST(COALESCE(-sum(t.amount), 0) AS bigint) FROM credit_transactions t \
              WHERE t.wallet_id = w.id AND t.transaction_type = 'spend') AS spent, \
            (SELECT count(*) FROM job_watchers j JOIN jobs ON jobs.id = j.job_id \
-             WHERE j.user_id = w.user_id AND jobs.state = 'succeeded') AS done_for_them \
+             WHERE j.user_id = w.user_id AND j.left_at IS NULL \
+             AND jobs.state = 'succeeded') AS done_for_them \
          FROM credit_wallets w",
         args![],
     )
