@@ -270,16 +270,18 @@ impl Account {
         let (anchor, allowed) = (self.wallet.anchor_at, self.wallet.rollover_months_allowed);
         let cycle = calendar::cycle(anchor, now);
         let mut kept = 0;
-        for grant in &mut self.grants {
-            let Some(end) = grant.expires_at.filter(|end| *end <= now) else { continue };
-            // The end it expires at, and those since. What ends within a month is over then, whether
-            // somebody looked in between or not.
-            let ends = 1 + calendar::ends_between(anchor, end, now);
-            let ends_a_month = calendar::cycle(anchor, end).start == end;
-            let is_kept = ends_a_month && grant.rollovers + ends <= allowed;
-            if grant.source == GrantSource::Plan && is_kept {
-                grant.rollovers += ends;
-                grant.expires_at = Some(cycle.end);
+        for grant in self.grants.iter_mut().filter(|grant| grant.source == GrantSource::Plan) {
+            let before = grant.rollovers;
+            while let Some(end) = grant.expires_at.filter(|end| *end <= now) {
+                // What ends within a month is over then, whether somebody looked in between or not.
+                let month = calendar::cycle(anchor, end);
+                if month.start != end || grant.rollovers >= allowed {
+                    break;
+                }
+                grant.rollovers += 1;
+                grant.expires_at = Some(month.end);
+            }
+            if grant.rollovers > before && !grant.is_over(now) {
                 kept += grant.remaining - grant.held;
             }
         }

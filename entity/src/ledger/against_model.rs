@@ -83,9 +83,19 @@ impl World {
         Self { account, holds: vec![], prices, orders: vec![], balance: 0, booked: 0 }
     }
 
+    /// As a book opens it: a wallet is made when it is first needed, in the month of that time.
+    fn touch(&mut self, now: Time) {
+        if self.account.wallet.entries == 0 {
+            let cycle = calendar::cycle(self.account.wallet.anchor_at, now);
+            self.account.wallet.cycle_start = cycle.start;
+            self.account.wallet.next_reset_at = cycle.end;
+        }
+        self.account.bring_to(now);
+    }
+
     fn receive(&mut self, now: Time, source: GrantSource, kind: TransactionType, amount: i64) {
         let income = Income { source, kind, amount, expires_at: None };
-        self.account.bring_to(now);
+        self.touch(now);
         self.account.receive(now, &income, Why::of("a case"));
     }
 
@@ -98,11 +108,11 @@ impl World {
                 let ends = days.map(|days| Time(now.0 + days * 86_400_000 + 1_800_000));
                 let kind = TransactionType::Earn;
                 let income = Income { source, kind, amount, expires_at: ends };
-                self.account.bring_to(now);
+                self.touch(now);
                 self.account.receive(now, &income, Why::of("a case"));
             }
             Step::Lock(locked) => {
-                self.account.bring_to(now);
+                self.touch(now);
                 self.account.wallet.is_locked = locked;
             }
             Step::Adjust(amount) if amount > 0 => {
@@ -111,7 +121,7 @@ impl World {
             Step::Adjust(amount) => {
                 // Whoever is refused rolls back.
                 let before = self.account.clone();
-                self.account.bring_to(now);
+                self.touch(now);
                 let kind = TransactionType::ManualAdjust;
                 let done = self.account.deduct(-amount, kind, Why::of("a case"));
                 if !done {
@@ -120,7 +130,7 @@ impl World {
                 prop_assert_eq!(done, said == Said::Done);
             }
             Step::Hold { action, .. } => {
-                self.account.bring_to(now);
+                self.touch(now);
                 let held = set_aside(Ok((&mut self.account, now)), &self.prices, action);
                 let answer = match held {
                     Ok(hold) => {
@@ -135,11 +145,11 @@ impl World {
             }
             Step::Capture(at) | Step::Release(at) if !self.holds.is_empty() => {
                 let at = at % self.holds.len();
-                let hold = &mut self.holds[at];
                 // A second time the book is not opened, and if it were, nothing would happen.
                 if said == Said::Done {
-                    self.account.bring_to(now);
+                    self.touch(now);
                 }
+                let hold = &mut self.holds[at];
                 if matches!(step, Step::Capture(_)) {
                     self.account.capture(hold, now);
                 } else {

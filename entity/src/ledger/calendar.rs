@@ -31,17 +31,6 @@ pub fn cycle(anchor: Time, now: Time) -> Cycle {
     Cycle { start: boundary(anchor, n), end: boundary(anchor, n + 1) }
 }
 
-/// How many months end after `after` and no later than `until`.
-pub(super) fn ends_between(anchor: Time, after: Time, until: Time) -> i32 {
-    let mut ends = 0;
-    let mut next = cycle(anchor, after).end;
-    while next <= until {
-        ends += 1;
-        next = cycle(anchor, next).end;
-    }
-    ends
-}
-
 /// The calendar month of free allowances, UTC: `2026-11`.
 pub fn month_year(at: Time) -> String {
     at.utc().format("%Y-%m").to_string()
@@ -97,13 +86,5 @@ mod tests {
             last = this;
         }
         assert_eq!(cycle(anchor, Time(anchor.0 - 1)).start, anchor, "before: the first one");
-    }
-
-    #[test]
-    fn ends_of_months_are_counted() {
-        let anchor = at("2026-01-31T00:00:00Z");
-        assert_eq!(ends_between(anchor, anchor, at("2026-02-27T23:59:59Z")), 0);
-        assert_eq!(ends_between(anchor, anchor, at("2026-02-28T00:00:00Z")), 1);
-        assert_eq!(ends_between(anchor, anchor, at("2026-05-31T00:00:00Z")), 4);
     }
 }
