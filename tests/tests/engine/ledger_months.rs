@@ -295,8 +295,8 @@ async fn credits_held_over_a_months_end_are_spent_with_the_work_or_expire_withou
     assert_eq!(stored(&system, dana).await, (1_000, 0));
     let mut all = booked(&system, dana).await;
     assert_eq!(all[..3], [(Earn, 1_000), (Expire, -940), (Reset, 1_000)]);
-    all[3..].sort_by_key(|(_, amount)| *amount);
-    assert_eq!(all[3..], [(Expire, -50), (Expire, -5), (Spend, -5)]);
+    all[3..].sort_by_key(|(kind, amount)| (*amount, *kind));
+    assert_eq!(all[3..], [(Expire, -50), (Spend, -5), (Expire, -5)]);
     let usage = read::usage_since(system.db().read(), dana, "2045-01").await.unwrap();
     for turns in &usage {
         let paid = i64::from(turns.action_type == Action::PostAnalytics);
