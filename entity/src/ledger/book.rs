@@ -351,7 +351,8 @@ pub(super) async fn read_grants<C: ConnectionTrait>(
     let grants: Vec<Grant> = sql::all(
         db,
         "SELECT id, wallet_id, source, amount, remaining, held, rollovers, effective_at, \
-         expires_at, reference FROM credit_grants WHERE wallet_id IN {list} AND remaining > 0",
+         expires_at, reference FROM credit_grants WHERE wallet_id IN {list} AND remaining > 0 \
+         ORDER BY id",
         args![list(&wallets)],
     )
     .await?;
