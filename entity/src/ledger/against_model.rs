@@ -12,7 +12,7 @@ use crate::time::{Time, parse_rfc3339};
 
 /// Sequences of one run; each is of up to [`STEPS`] steps.
 const SEQUENCES: u32 = 12_000;
-const STEPS: usize = 60;
+const STEPS: usize = 40;
 /// Days of signing up.
 const DAYS: [&str; 5] = ["2024-01-31", "2024-02-29", "2026-01-31", "2026-08-30", "2026-12-15"];
 
