@@ -146,12 +146,6 @@ pub async fn transactions<C: ConnectionTrait>(
     sql::all(db, &text, args).await
 }
 
-/// The transaction that spent a hold.
-pub async fn of_hold<C: ConnectionTrait>(db: &C, hold: Uuid) -> Result<Option<Transaction>, DbErr> {
-    let text = format!("SELECT {TRANSACTION} FROM credit_transactions WHERE hold_id = ?");
-    sql::one(db, &text, args![hold]).await
-}
-
 /// What a user did in a calendar month, by action.
 pub async fn usage<C: ConnectionTrait>(
     db: &C,
