@@ -38,6 +38,6 @@ pub mod user_list;
 pub mod user_search;
 pub mod worker;
 
-pub use db::{Db, Tx};
+pub use db::{Actor, Db, Scope, Tx};
 pub use sea_orm::{ConnectionTrait, DbErr};
 pub use time::Time;

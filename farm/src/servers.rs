@@ -3,6 +3,7 @@
 //! handle. Both ask for a password: a loopback port is open to every user of the machine.
 
 use std::fs::Permissions;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -177,6 +178,7 @@ impl Postgres {
             let why = String::from_utf8_lossy(&made.stderr).lines().last().map(str::to_owned);
             return Err(Failure::new(format!("initdb failed: {}", why.unwrap_or_default())));
         }
+        add_login(&bin, &data, &password, owner)?;
         let port = free_port()?;
         let mut settings = vec![
             format!("port={port}"),
@@ -200,11 +202,50 @@ impl Postgres {
         Ok(Self { server, password })
     }
 
-    /// URL of a database on it.
-    pub fn url(&self, database: &str) -> String {
-        let (password, port) = (&self.password, self.server.port);
-        format!("postgres://farm:{password}@127.0.0.1:{port}/{database}")
+    /// URL of a database on it, for whoever owns the tables: migrations.
+    pub fn owner_url(&self, database: &str) -> String {
+        self.url_of("farm", database)
     }
+
+    /// URL of a database on it, for the farm's processes.
+    pub fn url(&self, database: &str) -> String {
+        self.url_of(LOGIN, database)
+    }
+
+    fn url_of(&self, user: &str, database: &str) -> String {
+        let (password, port) = (&self.password, self.server.port);
+        format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}")
+    }
+}
+
+/// Whom the farm's processes connect as: one that owns nothing, has no right of its own, and may
+/// act in the roles of the policies.
+pub const LOGIN: &str = "farm_app";
+
+/// Makes the login and its roles while nobody listens: Postgres reads statements by itself, too.
+fn add_login(bin: &Path, data: &Path, password: &str, owner: Option<Owner>) -> Result<(), Failure> {
+    let mut command = Command::new(bin.join("postgres"));
+    command.args(["--single", "-F", "-D"]).arg(data).arg("postgres").current_dir(data);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    if let Some(owner) = owner {
+        command.uid(owner.uid).gid(owner.gid);
+    }
+    let failed = || Failure::during("the farm's login was not made");
+    let mut single = command.spawn().map_err(failed())?;
+    if let Some(mut stdin) = single.stdin.take() {
+        for role in ["anon", "authenticated", "service_role"] {
+            writeln!(stdin, "CREATE ROLE {role} NOLOGIN NOINHERIT").map_err(failed())?;
+        }
+        writeln!(stdin, "CREATE ROLE {LOGIN} LOGIN NOINHERIT PASSWORD '{password}'")
+            .and_then(|()| writeln!(stdin, "GRANT anon, authenticated, service_role TO {LOGIN}"))
+            .map_err(failed())?;
+    }
+    let done = single.wait_with_output().map_err(failed())?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    if done.status.success() && !said.contains("ERROR") {
+        return Ok(());
+    }
+    Err(Failure::new("the farm's login was not made; Postgres refused the statements"))
 }
 
 /// A Redis of our own.

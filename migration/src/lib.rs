@@ -1,7 +1,9 @@
 //! Migrations: one reversible step per file, for Postgres and SQLite alike.
 //!
-//! Statements are written once in [`ddl`]'s small notation. Row-level-security policies will live
-//! here too; nothing else in the product executes DDL.
+//! Statements are written once in [`ddl`]'s small notation. Row-level-security policies live here
+//! too; nothing else in the product executes DDL. A new table needs its policies and grants in the
+//! step that makes it, or nobody can use it; a step that changes rows begins with `SET LOCAL ROLE
+//! service_role`, or sees none of them where the tables' owner is an ordinary role.
 
 pub mod ddl;
 mod m20261122_000001_clock;
@@ -20,6 +22,7 @@ mod m20261128_000013_teams;
 mod m20261128_000014_credits;
 mod m20261128_000015_searches;
 mod m20261128_000016_identity;
+mod m20261128_000017_row_security;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -47,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000014_credits::Migration),
             Box::new(m20261128_000015_searches::Migration),
             Box::new(m20261128_000016_identity::Migration),
+            Box::new(m20261128_000017_row_security::Migration),
         ]
     }
 }

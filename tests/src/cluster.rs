@@ -110,11 +110,10 @@ impl Cluster {
         };
         let database = match &postgres {
             Some(postgres) => {
-                let url = postgres.url("postgres");
-                let db = Db::connect(&url, 1).await.unwrap();
-                Migrator::up(&db.for_migrations().await.unwrap(), None).await.unwrap();
-                db.close().await.unwrap();
-                url
+                let tables = Db::owner(&postgres.owner_url("postgres")).await.unwrap();
+                Migrator::up(&tables, None).await.unwrap();
+                tables.close().await.unwrap();
+                postgres.url("postgres")
             }
             None => servers::new_database(&prefix).await,
         };

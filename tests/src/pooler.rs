@@ -22,12 +22,12 @@ impl Pooler {
     pub fn start(server: &str) -> Self {
         let server = Url::parse(server).unwrap();
         let (host, upstream) = (server.host_str().unwrap(), server.port().unwrap());
-        let password = server.password().unwrap_or_default();
+        let (user, password) = (server.username(), server.password().unwrap_or_default());
         let dir = tempfile::Builder::new().prefix("farm-pooler-").tempdir().unwrap();
         let port = free_port().unwrap();
         let config = format!(
             "[databases]\n\
-             * = host={host} port={upstream} user=farm password={password}\n\
+             * = host={host} port={upstream} user={user} password={password}\n\
              [pgbouncer]\n\
              listen_addr = 127.0.0.1\n\
              listen_port = {port}\n\

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use entity::Db;
+use farm::servers::LOGIN;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
 use url::Url;
@@ -42,7 +43,7 @@ fn find_or_start() -> Servers {
     let mut hasher = DefaultHasher::new();
     profile.hash(&mut hasher);
     let uid = std::fs::metadata("/proc/self").expect("/proc").uid();
-    let name = format!("farm-tests-{uid}-{:016x}", hasher.finish());
+    let name = format!("farm-servers-{uid}-{:016x}", hasher.finish());
     let dir = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&dir).expect("a folder for the servers' addresses");
     let open = |name: &str| {
@@ -118,9 +119,17 @@ async fn admin() -> DatabaseConnection {
     Database::connect(&servers().postgres).await.expect("the Postgres server")
 }
 
-fn url_of(database: &str) -> String {
+/// The URL of a database, for whoever owns its tables.
+pub fn owner_url(database: &str) -> String {
     let mut url = Url::parse(&servers().postgres).expect("a URL");
     url.set_path(database);
+    url.into()
+}
+
+/// The URL of a database, for the farm's processes.
+fn url_of(database: &str) -> String {
+    let mut url = Url::parse(&owner_url(database)).expect("a URL");
+    url.set_username(LOGIN).expect("a user");
     url.into()
 }
 
@@ -141,11 +150,9 @@ async fn template(server: &DatabaseConnection) -> String {
         let raw = format!("{name}_new");
         let _ = maker.execute_unprepared(&format!("DROP DATABASE IF EXISTS {raw}")).await;
         maker.execute_unprepared(&format!("CREATE DATABASE {raw}")).await.expect("a template");
-        let db = Db::connect(&url_of(&raw), 1).await.expect("the template");
-        let tables = db.for_migrations().await.expect("a connection");
+        let tables = Db::owner(&owner_url(&raw)).await.expect("the template");
         Migrator::up(&tables, None).await.expect("migrations");
         tables.close().await.expect("a closed connection");
-        db.close().await.expect("a closed connection");
         let rename = format!("ALTER DATABASE {raw} RENAME TO {name}");
         maker.execute_unprepared(&rename).await.expect("the template's name");
     }

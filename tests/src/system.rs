@@ -24,7 +24,7 @@ use jobs::{Jobs, Storage};
 use migration::{Migrator, MigratorTrait};
 use poem::EndpointExt;
 use scheduler::{Upkeep, UpkeepConfig};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DatabaseConnection};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -486,6 +486,15 @@ impl System {
         let settled = entity::job::end::settle(&tx, fence, outcome).await.expect("settle");
         tx.commit().await.expect("a commit");
         settled
+    }
+
+    /// A connection that may change the tables themselves.
+    pub async fn owner(&self) -> DatabaseConnection {
+        let opened = match &self.stack {
+            Stack::Machine => self.db().for_migrations().await,
+            Stack::Cluster { database, .. } => Db::owner(&servers::owner_url(database)).await,
+        };
+        opened.expect("a connection")
     }
 
     /// Stops everything and fails when a job is left open, the tables contradict themselves, or

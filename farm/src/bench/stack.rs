@@ -11,7 +11,7 @@ use jobs::Jobs;
 use jobs::process::{Failure, Settings as Common};
 use jobs::redis::{Redis, RedisTickets};
 use migration::{Migrator, MigratorTrait};
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use url::Url;
 
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Stack {
     /// Rows and tickets, as the roles see them.
     pub(super) jobs: Jobs,
+    /// For what only the tables' owner may do.
+    owner: DatabaseConnection,
     /// Redis; peers use other databases of it.
     pub(super) redis_url: String,
     prefix: String,
@@ -74,12 +76,12 @@ impl Stack {
         let (mut postgres, mut redis, mut scratch) = (None, None, None);
         let prefix = format!("farm_bench_{}", secret::invent(8).to_lowercase());
         let common = &settings.common;
-        let (database_url, redis_url) = match (&common.database_url, &common.redis_url) {
+        let (owner_url, database_url, redis_url) = match (&common.database_url, &common.redis_url) {
             (Some(database), Some(redis)) => {
                 let server = database.expose().to_owned();
                 let own = create_database(&server, &prefix).await?;
                 scratch = Some((server, prefix.clone()));
-                (own, redis.expose().to_owned())
+                (own.clone(), own, redis.expose().to_owned())
             }
             (None, None) => {
                 let (one, two) = (folder.path().to_owned(), folder.path().to_owned());
@@ -90,7 +92,7 @@ impl Stack {
                     ))
                 });
                 let (one, two) = started.await.map_err(Failure::during("the servers"))??;
-                let urls = (one.url("postgres"), two.url());
+                let urls = (one.owner_url("postgres"), one.url("postgres"), two.url());
                 (postgres, redis) = (Some(one), Some(two));
                 urls
             }
@@ -101,10 +103,10 @@ impl Stack {
                 ));
             }
         };
-        let db = Db::connect(&database_url, CONNECTIONS).await;
-        let db = db.map_err(Failure::during("the database cannot be opened"))?;
-        let tables = db.for_migrations().await.map_err(Failure::during("migrations"))?;
-        Migrator::up(&tables, None).await.map_err(Failure::during("migrations"))?;
+        let failed = || Failure::during("the database cannot be opened");
+        let owner = Db::owner(&owner_url).await.map_err(failed())?;
+        Migrator::up(&owner, None).await.map_err(Failure::during("migrations"))?;
+        let db = Db::connect(&database_url, CONNECTIONS).await.map_err(failed())?;
         let client = Redis::new(&redis_url, &prefix).map_err(Failure::during("Redis"))?;
         let jobs = Jobs::new(db, std::sync::Arc::new(RedisTickets::new(client)));
         let env = vec![
@@ -120,6 +122,7 @@ impl Stack {
         ];
         Ok(Self {
             jobs,
+            owner,
             redis_url,
             prefix,
             env,
@@ -201,9 +204,9 @@ impl Stack {
         Cpu { at: Instant::now(), parts }
     }
 
-    /// Runs a statement that has no values.
+    /// Runs a statement that has no values, as whoever owns the tables.
     pub(super) async fn execute(&self, sql: &str) -> Result<(), Failure> {
-        let done = self.db().write().execute_unprepared(sql).await;
+        let done = self.owner.execute_unprepared(sql).await;
         done.map(drop).map_err(Failure::during(format!("{sql:?} failed")))
     }
 
@@ -254,9 +257,9 @@ impl Stack {
         let db = self.jobs.db().clone();
         db.close().await.map_err(Failure::during("the database was not closed"))?;
         let failed = || Failure::during(format!("database {name} was not dropped"));
-        let db = Db::connect(server, 1).await.map_err(failed())?;
+        let owner = Db::owner(server).await.map_err(failed())?;
         let drop_it = format!("DROP DATABASE {name} WITH (FORCE)");
-        db.write().execute_unprepared(&drop_it).await.map_err(failed())?;
+        owner.execute_unprepared(&drop_it).await.map_err(failed())?;
         tracing::debug!(prefix = %self.prefix, "scratch database dropped");
         Ok(())
     }
@@ -265,9 +268,9 @@ impl Stack {
 /// Makes a database of the benchmark's own on somebody's server; returns its URL.
 async fn create_database(server: &str, name: &str) -> Result<String, Failure> {
     let failed = || Failure::during("no scratch database could be made on DATABASE_URL's server");
-    let db = Db::connect(server, 1).await.map_err(failed())?;
-    db.write().execute_unprepared(&format!("CREATE DATABASE {name}")).await.map_err(failed())?;
-    db.close().await.map_err(failed())?;
+    let owner = Db::owner(server).await.map_err(failed())?;
+    owner.execute_unprepared(&format!("CREATE DATABASE {name}")).await.map_err(failed())?;
+    owner.close().await.map_err(failed())?;
     let mut url = Url::parse(server).map_err(Failure::during("DATABASE_URL"))?;
     url.set_path(name);
     Ok(url.into())

@@ -6,14 +6,16 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use entity::Db;
+use entity::db::Plans;
 use jobs::process::{Failure, Secret};
+use migration::{Migrator, MigratorTrait};
 use tempfile::TempDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{admin, up};
 use crate::config::Settings;
-use crate::machine;
 use crate::roles::{Guard, Recipe, Role, say};
 use crate::secret;
 use crate::servers::{Durability, Postgres, RedisServer, free_port};
@@ -65,7 +67,7 @@ pub(crate) async fn run(
             return Ok(());
         }
         cluster.introduce(&mut settings);
-        let password = account(&settings).await?;
+        let password = cluster.account(&settings).await?;
         let recipes = recipes(&settings, &program, workers, demo_latency_ms)?;
         drop(port);
         for recipe in recipes {
@@ -166,6 +168,17 @@ impl Cluster {
         self.folder.path().clone_into(&mut common.data_dir);
         settings.api.jwt_secret = Some(Secret::new(secret::invent(48)));
         settings.api.supabase = None;
+    }
+
+    /// Makes the tables and the first account; returns its password.
+    async fn account(&self, settings: &Settings) -> Result<String, Failure> {
+        let owner = Db::owner(&self.postgres.owner_url("postgres")).await?;
+        Migrator::up(&owner, None).await.map_err(Failure::during("migrations failed"))?;
+        owner.close().await?;
+        let db = settings.common.connect_migrated(2, Plans::Kept).await?;
+        let (_, password) = admin::account(&db, ADMIN, None).await?;
+        db.close().await?;
+        Ok(password.unwrap_or_default())
     }
 
     /// Looks after the roles; the guard hears of changes.
@@ -317,14 +330,6 @@ fn recipes(
         Recipe { name, program, args, env: env.clone(), without: &CONTRADICTIONS, quiet: false }
     };
     Ok(roles.into_iter().map(recipe).collect())
-}
-
-/// Makes the tables and the first account; returns its password.
-async fn account(settings: &Settings) -> Result<String, Failure> {
-    let db = machine::open_database(settings).await?;
-    let (_, password) = admin::account(&db, ADMIN, None).await?;
-    db.close().await?;
-    Ok(password.unwrap_or_default())
 }
 
 fn at(settings: &Settings) -> String {

@@ -22,7 +22,7 @@ fn main() {
         Ok(servers) => servers,
         Err(failure) => return std::fs::write(dir.join("failure"), failure.0).unwrap(),
     };
-    let addresses = format!("{}\n{}\n", postgres.url("postgres"), redis.url());
+    let addresses = format!("{}\n{}\n", postgres.owner_url("postgres"), redis.url());
     std::fs::write(dir.join("addresses.new"), addresses).unwrap();
     std::fs::rename(dir.join("addresses.new"), dir.join("addresses")).unwrap();
     let users = File::options().read(true).write(true).open(dir.join("users")).unwrap();

@@ -6,7 +6,7 @@ use tests::System;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_can_be_taken_back_and_taken_again() {
     let system = System::builder().workers(0).without_upkeep().start().await;
-    let tables = system.db().for_migrations().await.unwrap();
+    let tables = system.owner().await;
     let steps = Migrator::migrations().len() as u32;
     for back in 1..=steps {
         Migrator::down(&tables, Some(back)).await.unwrap();

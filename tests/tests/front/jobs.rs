@@ -1,9 +1,11 @@
 //! The contract a front end polls.
 
+use entity::enums::JobState;
+use entity::job::Model;
 use entity::queue_control;
 use farm::demo::Scripted;
 use insta::assert_json_snapshot;
-use jobs::kinds::noop::{Noop, NoopFail};
+use jobs::kinds::noop::Noop;
 use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::submit::Options;
 use serde_json::{Value, json};
@@ -361,12 +363,26 @@ async fn places_in_the_queue_are_counted() {
 async fn a_retrying_job_shows_the_last_error_and_counts_its_retries() {
     let system = System::start().await;
     let dana = system.as_user("dana").await;
-    let id = noop(&system, "dana", Noop { fail: Some(NoopFail::UntilLast), ..Noop::default() });
-    let id = id.await;
-    system.job_when(id, "it waits for its next attempt", |j| j.state.as_str() == "retrying").await;
-    let seen = view(&dana, id).await;
-    assert_eq!(seen["error"]["code"], "told_to");
-    assert_eq!(flat(&dana, id).await["retry_count"], 0);
+    // So it stays where it is until the clock is moved: other pauses may be none at all.
+    let limited = || Scripted::Http {
+        status: 429,
+        body: json!("slow down").to_string(),
+        headers: vec![("retry-after".to_owned(), "600".to_owned())],
+    };
+    system.demo.script("limited", vec![limited(), limited(), Scripted::Profile]);
+    let id = submit(&dana, "limited").await;
+    for attempt in [1, 2] {
+        let waits = |job: &Model| job.state == JobState::Retrying && job.attempt == attempt;
+        system.job_when(id, "it waits for its next attempt", waits).await;
+        let seen = view(&dana, id).await;
+        assert_eq!(seen["state"], "retrying");
+        assert_eq!(
+            (&seen["attempt"], &seen["error"]["retryable"]),
+            (&attempt.into(), &true.into())
+        );
+        assert_eq!(flat(&dana, id).await["retry_count"], attempt - 1);
+        system.advance(std::time::Duration::from_secs(601)).await;
+    }
     system.finish(id).await;
     let seen = view(&dana, id).await;
     assert_eq!((&seen["state"], &seen["attempt"]), (&json!("succeeded"), &json!(3)));

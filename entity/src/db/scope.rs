@@ -1,0 +1,95 @@
+//! The database as a caller may see it.
+
+use sea_orm::DbErr;
+use sea_orm::prelude::Uuid;
+
+use super::conn::Conn;
+use super::{Tx, writing};
+
+/// Longest statement for a caller, in milliseconds: nobody waits longer for a page.
+const CALLERS_TIMEOUT_MS: u32 = 15_000;
+
+/// For whom something is read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody who did not say who they are.
+    Anonymous,
+    /// A signed-in user.
+    User(Uuid),
+    /// A signed-in operator.
+    Operator(Uuid),
+}
+
+impl Actor {
+    /// The role and the claims, for one transaction, as the policies read them. An id cannot
+    /// end a literal.
+    pub(super) fn settings(self) -> String {
+        let (role, claims) = match self {
+            Self::Anonymous => ("anon", String::new()),
+            Self::User(id) => ("authenticated", format!("{{\"sub\":\"{id}\"}}")),
+            Self::Operator(id) => {
+                ("authenticated", format!("{{\"sub\":\"{id}\",\"farm_operator\":true}}"))
+            }
+        };
+        format!(
+            "SELECT set_config('role', '{role}', true), \
+             set_config('request.jwt.claims', '{claims}', true), \
+             set_config('statement_timeout', '{CALLERS_TIMEOUT_MS}', true)"
+        )
+    }
+}
+
+/// Statements for one caller. On Postgres each transaction, and so each single statement, is run in
+/// the caller's role; on SQLite, which has none, the queries' own conditions decide alone.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    read: Conn,
+    write: Conn,
+}
+
+impl Scope {
+    pub(super) fn new(read: &Conn, write: &Conn, actor: Actor) -> Self {
+        Self { read: read.acting_for(actor), write: write.acting_for(actor) }
+    }
+
+    /// For statements that only read.
+    pub fn read(&self) -> &Conn {
+        &self.read
+    }
+
+    /// For single statements that write.
+    pub fn write(&self) -> &Conn {
+        &self.write
+    }
+
+    /// A transaction, of several statements that belong together.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn begin(&self) -> Result<Tx, DbErr> {
+        let backend = sea_orm::ConnectionTrait::get_database_backend(&self.write);
+        self.write.begin(writing(backend)).await
+    }
+
+    /// Several readings, of one moment's connection and for the price of one's settings. Ends
+    /// with [`Tx::commit`], or when it is dropped.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reading(&self) -> Result<Tx, DbErr> {
+        self.read.begin(sea_orm::TransactionOptions::default()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_hold_nothing_but_an_id_and_words() {
+        let settings = Actor::Operator(Uuid::nil()).settings();
+        assert!(settings.contains("'{\"sub\":\"00000000-0000-0000-0000-000000000000\","));
+        assert!(!Actor::User(Uuid::nil()).settings().contains("operator"));
+        assert!(Actor::Anonymous.settings().contains("'anon'"));
+    }
+}
