@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use entity::stored_object::{self, StoredObject};
+use entity::stored_object::StoredObject;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jobs::Storage;
 use jobs::storage::{IMMUTABLE, StorageError, drawing, sha256_hex};
@@ -66,7 +66,7 @@ pub(crate) async fn cdn(state: &AppState, request: &Request) -> Result<Response,
     if !key.starts_with("th/") || key.len() > 300 || !key.bytes().all(plain) {
         return Err(missing());
     }
-    let object = stored_object::by_key(state.db().read(), key).await?.ok_or_else(missing)?;
+    let object = state.object(key).await?.ok_or_else(missing)?;
     answer(request, &object, Source::Stored(&state.files.storage)).await
 }
 

@@ -8,7 +8,6 @@ use entity::ledger::spend::{Purchase, Spent};
 use entity::time::Time;
 use poem::http::StatusCode;
 use poem_openapi::Object;
-use uuid::Uuid;
 
 use crate::identity::Caller;
 use crate::problem::Problem;
@@ -39,8 +38,8 @@ pub(crate) type CreditHeaders = (String, String, String, Option<String>);
 
 impl CreditInfo {
     /// Of an answer that costs nothing.
-    async fn free(state: &AppState, user: Uuid, since: Option<Time>) -> Result<Self, Problem> {
-        let account = read::account(state.db().read(), user).await?;
+    async fn free(state: &AppState, caller: &Caller, since: Option<Time>) -> Result<Self, Problem> {
+        let account = read::account(state.scope(&caller.0).read(), caller.id()).await?;
         Ok(Self {
             credits_spent: 0,
             used_free_allowance: false,
@@ -85,12 +84,12 @@ pub(crate) async fn buy(
         let since = match &purchase {
             Purchase::Unlock { user, profile } => {
                 let of = [(*user, *profile)];
-                let unlocks = entity::access::unlocks(state.db().read(), &of).await?;
+                let unlocks = entity::access::unlocks(state.scope(&caller.0).read(), &of).await?;
                 unlocks.first().map(|unlock| unlock.unlocked_at)
             }
             Purchase::Posts { .. } => None,
         };
-        return CreditInfo::free(state, caller.id(), since).await;
+        return CreditInfo::free(state, caller, since).await;
     }
     match state.till.pay(state, purchase).await? {
         Ok(spent) => Ok(CreditInfo::of(&spent)),
@@ -145,7 +144,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Problem {
 
 /// The price of an action that can be bought.
 pub(crate) async fn price(state: &AppState, action: &str) -> Result<Price, Problem> {
-    let all = prices::all(state.db().read()).await?;
+    let all = prices::all(state.common().read()).await?;
     all.into_iter()
         .find(|price| price.action_type.as_str() == action && price.is_active)
         .ok_or_else(|| {

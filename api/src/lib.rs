@@ -9,10 +9,7 @@ pub mod files;
 pub mod front;
 mod gate;
 mod gotrue;
-pub mod idempotency;
-pub mod identity;
 pub mod limits;
-mod live;
 pub mod password;
 pub mod problem;
 pub mod process;
@@ -22,8 +19,7 @@ mod rendered;
 pub mod routes;
 pub mod settings;
 mod shelf;
-pub mod state;
-mod till;
+mod trusted;
 pub mod view;
 
 use poem::middleware::SetHeader;
@@ -35,6 +31,7 @@ pub use identity::{Caller, Identity, Issuer, Operator, Supabase};
 pub use limits::{Limits, Proxies};
 pub use problem::Problem;
 pub use state::{AppState, Cors};
+pub use trusted::{idempotency, identity, state};
 
 type Service = OpenApiService<
     (

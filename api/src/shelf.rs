@@ -135,7 +135,7 @@ impl Shelf {
             self.shown.forget(handle);
         };
         let (shown, remembered) = (found.value, found.remembered);
-        let until = self.until(state, caller.id(), &shown).await?;
+        let until = self.until(state, caller, &shown).await?;
         let now = state.now().await?;
         let sight = Sight::new(state, caller, shown.page.profile.clone(), until, now);
         Ok(Some(Found { sight, page: shown.page, remembered }))
@@ -148,7 +148,7 @@ impl Shelf {
         known: Option<Shown>,
     ) -> Result<Option<Shown>, Problem> {
         let reading = self.readings.fetch_add(1, Ordering::Relaxed);
-        let stored = profile::by_username(state.db().read(), handle.as_str()).await?;
+        let stored = profile::by_username(state.common().read(), handle.as_str()).await?;
         let Some(stored) = stored else { return Ok(None) };
         // Posts and the rest change with their profile, in the same transaction; so says the tag.
         let page = match known {
@@ -161,15 +161,17 @@ impl Shelf {
     async fn until(
         &self,
         state: &AppState,
-        user: Uuid,
+        caller: &Caller,
         shown: &Shown,
     ) -> Result<Option<Time>, Problem> {
+        let user = caller.id();
         let key = (user, shown.page.profile.id);
         let known = self.grants.get(&key).filter(|grant| grant.reading == shown.reading);
         if let Some(grant) = known {
             return Ok(Some(grant.until));
         }
-        let until = access::until(state.db().read(), user, shown.page.profile.id).await?;
+        let until =
+            access::until(state.scope(&caller.0).read(), user, shown.page.profile.id).await?;
         // Who has no access may be given it any moment: that is never remembered.
         if let Some(until) = until {
             self.grants.insert(key, Grant { reading: shown.reading, until });

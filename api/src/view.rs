@@ -4,8 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use entity::enums::JobState;
 use entity::job::Model;
-use entity::job::query::{self, Seen};
-use entity::queue_control;
+use entity::job::query::Seen;
 use jobs::AnyJob;
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
@@ -249,21 +248,19 @@ fn error(job: &Model) -> Option<ErrorView> {
 
 /// Why a job is not running yet, as a sentence; `None` when it runs or has ended.
 pub async fn waiting_reason(state: &AppState, job: &Model) -> Result<Option<String>, Problem> {
-    let db = state.db().read();
     Ok(match job.state {
         JobState::Running if job.worker.is_none() => {
             Some(format!("waits for {} of its jobs", job.children_open))
         }
         JobState::Queued | JobState::Retrying => {
-            let paused = queue_control::paused(db).await?;
-            if let Some(pause) = paused.iter().find(|pause| pause.queue == job.queue) {
+            if let Some(pause) = state.pause_of(&job.queue).await? {
                 let by = pause.paused_by.as_deref().unwrap_or("an operator");
                 let since = pause.paused_at.map(entity::Time::rfc3339).unwrap_or_default();
                 let why = pause.reason.as_deref().filter(|why| !why.is_empty());
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 return Ok(Some(format!("queue {} paused by {by} since {since}{why}", job.queue)));
             }
-            if !query::kind_has_worker(db, &job.kind).await? {
+            if !state.kind_has_worker(&job.kind).await? {
                 return Ok(Some(format!("no live worker runs {}", job.kind)));
             }
             let now = state.now().await?;

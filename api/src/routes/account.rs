@@ -78,7 +78,8 @@ impl Account {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<Dashboard>, Problem> {
-        let (db, user) = (state.db().read(), &caller.0.user);
+        let (scope, user) = (state.scope(&caller.0), &caller.0.user);
+        let db = scope.read();
         let counts = user_search::counts(db, user.id, month(state.now().await?)).await?;
         let recent = user_search::page(db, user.id, None, ON_DASHBOARD).await?;
         Ok(Json(Dashboard {
@@ -106,7 +107,8 @@ impl Account {
     ) -> Result<Json<SearchPage>, Problem> {
         let limit = rules::limit(limit.0, 20)?;
         let after = cursor.0.as_deref().map(parse_cursor).transpose()?;
-        let found = user_search::page(state.db().read(), caller.id(), after, limit + 1);
+        let scope = state.scope(&caller.0);
+        let found = user_search::page(scope.read(), caller.id(), after, limit + 1);
         let mut found = found.await?;
         let more = found.len() as u64 > limit;
         found.truncate(limit as usize);

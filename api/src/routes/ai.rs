@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use entity::Time;
 use entity::aggregate::VERIFIED_SHARE;
 use entity::job::query::{self, Children, Seen};
 use entity::job::{JobState, Model as Job};
 use entity::ledger::read::Cost;
 use entity::post::analysis as posts;
-use entity::{Time, worker};
 use jobs::Kind;
 use jobs::kinds::profile_analysis::ProfileAnalysis;
 use poem::Request;
@@ -118,7 +118,8 @@ impl Ai {
         username: Path<String>,
     ) -> Result<Json<AiCoverage>, Problem> {
         let sight = stored(&state, &caller, &username.0).await?;
-        let (db, profile) = (state.db().read(), &sight.profile);
+        let (scope, profile) = (state.common(), &sight.profile);
+        let db = scope.read();
         let job = open_job(&state, profile.id).await?;
         let tiers = posts::tiers(db, profile.id).await?;
         let counts = counts(&state, profile.id).await?;
@@ -211,9 +212,8 @@ impl Ai {
         _caller: Caller,
     ) -> Result<Json<AiActivity>, Problem> {
         let queue = queues::head(&state, Kind::ProfileAnalysis.policy().queue).await?;
-        let db = state.db().read();
-        let done = posts::tiers_within(db, WINDOW_MS).await?;
-        let live = worker::live(db).await?;
+        let done = posts::tiers_within(state.common().read(), WINDOW_MS).await?;
+        let live = state.live_workers().await?;
         let states: Vec<_> = live
             .iter()
             .filter(|worker| !worker.draining)
@@ -239,7 +239,7 @@ impl Ai {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<AiHealth>, Problem> {
-        let live = worker::live(state.db().read()).await?;
+        let live = state.live_workers().await?;
         let operator = caller.0.user.role.is_admin();
         let views = live.into_iter().filter_map(|worker| AiWorker::of(worker, operator));
         let workers: Vec<AiWorker> = views.collect();
@@ -304,7 +304,7 @@ pub(super) fn no_access(username: &str) -> Problem {
 /// The job that is at a profile's posts: one that runs before one that waits.
 async fn open_job(state: &AppState, profile: Uuid) -> Result<Option<Job>, Problem> {
     let (kind, keys) = (Kind::ProfileAnalysis.as_str(), ProfileAnalysis::keys(profile));
-    let open = query::open_of(state.db().read(), kind, &keys).await?;
+    let open = state.open_of(kind, &keys).await?;
     Ok(open.into_iter().min_by_key(|job| job.state != JobState::Running))
 }
 
@@ -313,7 +313,7 @@ async fn open_analysis(
     caller: &Caller,
     job: Job,
 ) -> Result<OpenAnalysis, Problem> {
-    let mine = query::seen(state.db().read(), caller.viewer(), &[job.id]).await?;
+    let mine = query::seen(state.scope(&caller.0).read(), caller.viewer(), &[job.id]).await?;
     let (id, job_state) = (job.id, job.state.into());
     let link = (!mine.is_empty()).then(|| location(id));
     let progress =

@@ -64,7 +64,7 @@ impl Counts {
 }
 
 pub(super) async fn counts(state: &AppState, profile: Uuid) -> Result<Counts, Problem> {
-    let figures = post::figures(state.db().read(), profile).await?;
+    let figures = post::figures(state.common().read(), profile).await?;
     Ok(Counts { total: figures.posts, analyzed: figures.analyzed })
 }
 
@@ -74,7 +74,8 @@ pub(super) async fn compare(
     state: &AppState,
     profile: &profile::Model,
 ) -> Result<(profile::Model, Counts, Vec<Difference>), Problem> {
-    let db = state.db().read();
+    let scope = state.common();
+    let db = scope.read();
     let mut profile = profile.clone();
     for _ in 0..5 {
         let facts = posts::facts(db, profile.id).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use entity::enums::Priority;
-use entity::job::query::{self, Seen};
+use entity::job::query::Seen;
 use jobs::kinds::bulk_profiles::BulkProfiles;
 use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::{Handle, Kind};
@@ -110,7 +110,7 @@ impl JobBody for AnalyticsJob {
             } else {
                 left.map(|left| (left + 999) / 1_000)
             },
-            queue_position: query::queue_position(state.db().read(), job).await?,
+            queue_position: state.queue_position(job).await?,
             polling_url: format!("{}/status", location(view.id)),
             job: view,
         })

@@ -8,13 +8,13 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
-use super::{auth_hosted, auth_local};
 use crate::body::JsonBody;
 use crate::identity::{Caller, Identity, bearer};
 use crate::problem::Problem;
 use crate::query;
 use crate::routes::Tag;
 use crate::state::AppState;
+use crate::trusted::{auth_hosted, auth_local};
 
 /// Registering and signing in.
 #[derive(Debug)]
@@ -31,10 +31,10 @@ const MAX_NAME: usize = 200;
 pub struct Login {
     /// In any case.
     #[oai(validator(max_length = 320))]
-    pub(super) email: String,
+    pub(crate) email: String,
     /// As chosen.
     #[oai(validator(max_length = 1024))]
-    pub(super) password: String,
+    pub(crate) password: String,
 }
 
 /// Who wants an account.
@@ -51,10 +51,10 @@ pub struct Registration {
 }
 
 /// A registration that breaks no rule.
-pub(super) struct Applicant {
-    pub(super) email: String,
-    pub(super) password: String,
-    pub(super) full_name: Option<String>,
+pub(crate) struct Applicant {
+    pub(crate) email: String,
+    pub(crate) password: String,
+    pub(crate) full_name: Option<String>,
 }
 
 impl Registration {
@@ -91,39 +91,39 @@ pub struct ForgotPassword {
 #[derive(Debug, Object)]
 pub struct Session {
     /// For `Authorization: Bearer`; three parts with dots between.
-    pub(super) access_token: String,
+    pub(crate) access_token: String,
     /// For `/auth/refresh`, once.
-    pub(super) refresh_token: String,
+    pub(crate) refresh_token: String,
     /// `bearer`.
-    pub(super) token_type: String,
+    pub(crate) token_type: String,
     /// Seconds the access token is good for.
-    pub(super) expires_in: i64,
+    pub(crate) expires_in: i64,
     /// Who signed in.
-    pub(super) user: UserView,
+    pub(crate) user: UserView,
 }
 
 /// An account that was asked for.
 #[derive(Debug, Object)]
 pub struct Registered {
     /// Whose.
-    pub(super) user: UserView,
+    pub(crate) user: UserView,
     /// What comes next.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// The link in a mail must be followed before the first sign-in.
-    pub(super) email_confirmation_required: bool,
+    pub(crate) email_confirmation_required: bool,
     /// As of a sign-in; null while the address is to be confirmed.
-    pub(super) access_token: Option<String>,
+    pub(crate) access_token: Option<String>,
     /// As of a sign-in.
-    pub(super) refresh_token: Option<String>,
+    pub(crate) refresh_token: Option<String>,
     /// `bearer`.
-    pub(super) token_type: Option<String>,
+    pub(crate) token_type: Option<String>,
     /// Seconds the access token is good for.
-    pub(super) expires_in: Option<i64>,
+    pub(crate) expires_in: Option<i64>,
 }
 
 impl Registered {
     /// An account whose owner is signed in already.
-    pub(super) fn signed_in(session: Session) -> Self {
+    pub(crate) fn signed_in(session: Session) -> Self {
         Self {
             user: session.user,
             message: "the account is ready".to_owned(),
@@ -145,7 +145,7 @@ pub struct Said {
 }
 
 impl Said {
-    pub(super) fn new(message: &str) -> Json<Self> {
+    pub(crate) fn new(message: &str) -> Json<Self> {
         Json(Self { success: true, message: message.to_owned() })
     }
 }
@@ -153,16 +153,16 @@ impl Said {
 /// A user as they see themselves.
 #[derive(Debug, Object)]
 pub struct UserView {
-    pub(super) id: Uuid,
-    pub(super) email: String,
-    pub(super) full_name: Option<String>,
-    pub(super) first_name: Option<String>,
-    pub(super) last_name: Option<String>,
-    pub(super) company: Option<String>,
-    pub(super) role: String,
-    pub(super) status: String,
-    pub(super) created_at: String,
-    pub(super) avatar_config: Option<serde_json::Value>,
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) full_name: Option<String>,
+    pub(crate) first_name: Option<String>,
+    pub(crate) last_name: Option<String>,
+    pub(crate) company: Option<String>,
+    pub(crate) role: String,
+    pub(crate) status: String,
+    pub(crate) created_at: String,
+    pub(crate) avatar_config: Option<serde_json::Value>,
 }
 
 #[OpenApi(prefix_path = "/api/v1/auth", tag = "Tag::Auth")]
@@ -306,7 +306,7 @@ fn address(email: &str) -> Result<String, Problem> {
 }
 
 /// A user as they see themselves. Of a name in one piece the first word is the first name.
-pub(super) fn user_view(user: &user::Model) -> UserView {
+pub(crate) fn user_view(user: &user::Model) -> UserView {
     let (first, last) = names(user.full_name.as_deref());
     UserView {
         id: user.id,
@@ -323,7 +323,7 @@ pub(super) fn user_view(user: &user::Model) -> UserView {
 }
 
 /// First and last name of a name in one piece.
-pub(super) fn names(full: Option<&str>) -> (Option<String>, Option<String>) {
+pub(crate) fn names(full: Option<&str>) -> (Option<String>, Option<String>) {
     match full.map(str::trim) {
         None | Some("") => (None, None),
         Some(name) => match name.split_once(' ') {

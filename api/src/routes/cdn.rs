@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use entity::cdn_asset::overview::{self, Hour, Totals};
+use entity::cdn_asset::overview::{Hour, Totals};
 use entity::enums::Queue;
-use entity::job::query as job_query;
 use entity::{Time, cdn_asset};
 use jobs::kinds::cdn_cleanup::CdnCleanup;
 use jobs::kinds::cdn_retry::CdnRetry;
@@ -166,7 +165,7 @@ impl Cdn {
         let storage = state.files.storage.size(&probe);
         let storage = tokio::time::timeout(std::time::Duration::from_secs(1), storage).await;
         let storage = matches!(storage, Ok(Ok(_)));
-        let workers = job_query::workers_of(state.db().read(), Kind::ImageIngest.as_str()).await?;
+        let workers = state.workers_of(Kind::ImageIngest.as_str()).await?;
         let well = storage && workers > 0;
         Ok(Json(CdnHealth {
             status: if well { "ok" } else { "degraded" }.to_owned(),
@@ -210,7 +209,7 @@ impl Cdn {
         if !(1..=720).contains(&hours) {
             return Err(Problem::field("hours", "must be from 1 to 720"));
         }
-        let found = overview::hours(state.db().read(), hours as u32).await?;
+        let found = state.picture_hours(hours as u32).await?;
         let total = work(&found);
         let items = found
             .iter()
@@ -230,7 +229,7 @@ impl Cdn {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<AssetCounts>, Problem> {
-        Ok(Json(overview::totals(state.db().read()).await?.into()))
+        Ok(Json(state.picture_totals().await?.into()))
     }
 
     /// Bring the pictures of stored profiles to the CDN
@@ -264,20 +263,21 @@ impl Cdn {
     async fn failed(
         &self,
         state: Data<&AppState>,
-        _operator: Operator,
+        operator: Operator,
     ) -> Result<Json<FailedPictures>, Problem> {
-        let db = state.db().read();
-        let items = cdn_asset::failed(db, FAILED).await?.into_iter().map(|asset| FailedPicture {
-            asset_id: asset.id,
-            profile_id: asset.profile_id,
-            media_id: asset.media_id,
-            source_type: asset.source_type.to_string(),
-            error_code: asset.processing_error_code,
-            error: asset.processing_error,
-            attempts: i64::from(asset.processing_attempts),
-            updated_at: Time::rfc3339(asset.updated_at),
-        });
-        let total = overview::totals(db).await?.failed;
+        let scope = state.scope(&operator.0);
+        let items =
+            cdn_asset::failed(scope.read(), FAILED).await?.into_iter().map(|asset| FailedPicture {
+                asset_id: asset.id,
+                profile_id: asset.profile_id,
+                media_id: asset.media_id,
+                source_type: asset.source_type.to_string(),
+                error_code: asset.processing_error_code,
+                error: asset.processing_error,
+                attempts: i64::from(asset.processing_attempts),
+                updated_at: Time::rfc3339(asset.updated_at),
+            });
+        let total = state.picture_totals().await?.failed;
         Ok(Json(FailedPictures { items: items.collect(), total }))
     }
 
@@ -333,13 +333,12 @@ async fn start<J: Job>(
 }
 
 async fn measured(state: &AppState) -> Result<CdnMetrics, Problem> {
-    let db = state.db().read();
-    let stored = overview::stored(db).await?;
+    let stored = state.stored().await?;
     Ok(CdnMetrics {
-        assets: overview::totals(db).await?.into(),
+        assets: state.picture_totals().await?.into(),
         objects: stored.objects,
         stored_bytes: stored.bytes,
-        last_day: work(&overview::hours(db, DAY).await?),
+        last_day: work(&state.picture_hours(DAY).await?),
         queue: queues::head(state, Queue::Media).await?,
     })
 }

@@ -5,7 +5,7 @@ use entity::Time;
 use entity::ledger::account::Account;
 use entity::ledger::prices::{self, Price};
 use entity::ledger::read::{self, Filter};
-use entity::ledger::{Refusal, adjust, calendar};
+use entity::ledger::{Refusal, calendar};
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::query as rules;
 use crate::routes::Tag;
 use crate::state::AppState;
+use crate::trusted::booking;
 
 /// Credits.
 #[derive(Debug)]
@@ -146,9 +147,7 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<WalletView>, Problem> {
-        let tx = state.db().begin().await?;
-        adjust::open(&tx, caller.id()).await?;
-        tx.commit().await?;
+        booking::open(&state, caller.id()).await?;
         Ok(Json(WalletView::of(&account(&state, &caller).await?.0)))
     }
 
@@ -160,7 +159,8 @@ impl Credits {
         caller: Caller,
     ) -> Result<Json<DashboardView>, Problem> {
         let (account, now) = account(&state, &caller).await?;
-        let (db, user) = (state.db().read(), caller.id());
+        let (scope, user) = (state.scope(&caller.0), caller.id());
+        let db = scope.read();
         let prices = prices::all(db).await?;
         let month = calendar::month_year(now);
         let usage = read::usage(db, user, &month).await?;
@@ -252,7 +252,8 @@ impl Credits {
             Some(month) => rules::month(&month)?,
             None => calendar::month_year(state.now().await?),
         };
-        let db = state.db().read();
+        let scope = state.scope(&caller.0);
+        let db = scope.read();
         let usage = read::usage(db, caller.id(), &month).await?;
         Ok(Json(MonthUsage::of(&month, &usage, &prices::all(db).await?)))
     }
@@ -272,7 +273,7 @@ impl Credits {
         }
         let months = months as u32;
         let first = calendar::months_before(state.now().await?, months - 1);
-        let usage = read::usage_since(state.db().read(), caller.id(), &first).await?;
+        let usage = read::usage_since(state.scope(&caller.0).read(), caller.id(), &first).await?;
         Ok(Json(SpendingView::of(months, &usage)))
     }
 
@@ -285,10 +286,10 @@ impl Credits {
         action_type: Path<String>,
     ) -> Result<Json<Ability>, Problem> {
         let (account, now) = account(&state, &caller).await?;
-        let prices = prices::all(state.db().read()).await?;
+        let prices = prices::all(state.common().read()).await?;
         let is_it = |price: &&Price| price.is_active && price.action_type.as_str() == action_type.0;
         let month = calendar::month_year(now);
-        let usage = read::usage(state.db().read(), caller.id(), &month).await?;
+        let usage = read::usage(state.scope(&caller.0).read(), caller.id(), &month).await?;
         let price = prices.iter().find(is_it);
         let free =
             price.map_or(0, |price| (price.free_per_month - free_used(&usage, price)).max(0));
@@ -302,7 +303,7 @@ impl Credits {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<Vec<PriceView>>, Problem> {
-        let prices = prices::all(state.db().read()).await?;
+        let prices = prices::all(state.common().read()).await?;
         Ok(Json(prices.iter().filter(|price| price.is_active).map(Into::into).collect()))
     }
 
@@ -333,7 +334,7 @@ impl Credits {
         }
         let (account, now) = account(&state, &caller).await?;
         let month = calendar::month_year(now);
-        let mut usage = read::usage(state.db().read(), caller.id(), &month).await?;
+        let mut usage = read::usage(state.scope(&caller.0).read(), caller.id(), &month).await?;
         let mut items = vec![];
         for Quantity { action_type, quantity } in plan {
             if !(1..=MAX_QUANTITY).contains(&quantity) {
@@ -376,7 +377,8 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<AllowancesView>, Problem> {
-        let (now, db) = (state.now().await?, state.db().read());
+        let (now, scope) = (state.now().await?, state.scope(&caller.0));
+        let db = scope.read();
         let usage = read::usage(db, caller.id(), &calendar::month_year(now)).await?;
         Ok(Json(AllowancesView::of(now, &usage, &prices::all(db).await?)))
     }
@@ -415,7 +417,7 @@ impl Ability {
 
 /// The caller's wallet as the next charge will find it, and what time it is.
 pub(super) async fn account(state: &AppState, caller: &Caller) -> Result<(Account, Time), Problem> {
-    let account = read::account(state.db().read(), caller.id()).await?;
+    let account = read::account(state.scope(&caller.0).read(), caller.id()).await?;
     account.ok_or_else(|| gate::refused(&Refusal::NoWallet))
 }
 
@@ -426,6 +428,7 @@ async fn found(
     limit: Option<i64>,
 ) -> Result<Json<Vec<TransactionView>>, Problem> {
     let limit = rules::limit(limit, 50)?;
-    let rows = read::transactions(state.db().read(), caller.id(), filter, limit).await?;
+    let rows =
+        read::transactions(state.scope(&caller.0).read(), caller.id(), filter, limit).await?;
     Ok(Json(rows.into_iter().map(Into::into).collect()))
 }

@@ -1,9 +1,9 @@
 //! Credits for operators: whether the ledger adds up, and corrections. Each of those leaves a row in
 //! the audit log.
 
+use entity::ledger::LedgerError;
 use entity::ledger::audit::{self, Audit};
-use entity::ledger::{adjust, read};
-use entity::{db::is_unique_violation, ledger::LedgerError};
+use entity::ledger::read;
 use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -18,6 +18,7 @@ use crate::identity::Operator;
 use crate::problem::Problem;
 use crate::routes::Tag;
 use crate::state::AppState;
+use crate::trusted::booking::{self, Refunded as Outcome};
 
 /// Credits, for operators.
 #[derive(Debug)]
@@ -101,9 +102,9 @@ impl CreditsAdmin {
     async fn audit(
         &self,
         state: Data<&AppState>,
-        _operator: Operator,
+        operator: Operator,
     ) -> Result<Json<AuditView>, Problem> {
-        Ok(Json(look(&state).await?))
+        Ok(Json(look(&state, &operator).await?))
     }
 
     /// All credits
@@ -113,9 +114,9 @@ impl CreditsAdmin {
     async fn stats(
         &self,
         state: Data<&AppState>,
-        _operator: Operator,
+        operator: Operator,
     ) -> Result<Json<AuditView>, Problem> {
-        Ok(Json(look(&state).await?))
+        Ok(Json(look(&state, &operator).await?))
     }
 
     /// Give or take credits
@@ -137,11 +138,9 @@ impl CreditsAdmin {
         }
         let reason = told(&reason)?;
         let amount = if kind == AdjustKind::Deduct { -amount } else { amount };
-        let tx = state.db().begin().await?;
         let by = operator.0.user.id;
-        adjust::adjust(&tx, user_id.0, amount, by, reason).await.map_err(refused)?;
-        tx.commit().await?;
-        wallet(&state, user_id.0).await
+        booking::adjust(&state, user_id.0, amount, by, reason).await.map_err(refused)?;
+        wallet(&state, &operator, user_id.0).await
     }
 
     /// Lock or unlock a wallet
@@ -158,10 +157,9 @@ impl CreditsAdmin {
         body: JsonBody<Lock>,
     ) -> Result<Json<WalletView>, Problem> {
         let reason = told(&body.0.reason)?;
-        let (tx, by) = (state.db().begin().await?, Some(operator.0.user.id));
-        adjust::lock(&tx, user_id.0, body.0.locked, by, reason).await.map_err(refused)?;
-        tx.commit().await?;
-        wallet(&state, user_id.0).await
+        let by = operator.0.user.id;
+        booking::lock(&state, user_id.0, body.0.locked, by, reason).await.map_err(refused)?;
+        wallet(&state, &operator, user_id.0).await
     }
 
     /// Give back what was spent
@@ -180,23 +178,22 @@ impl CreditsAdmin {
         body: JsonBody<Reason>,
     ) -> Result<Json<Refunded>, Problem> {
         let reason = told(&body.0.reason)?;
-        let tx = state.db().begin().await?;
-        let done = adjust::refund(&tx, id.0, operator.0.user.id, reason).await;
-        if matches!(&done, Err(LedgerError::Db(error)) if is_unique_violation(error)) {
-            let detail = "this spend was given back before";
-            return Err(Problem::conflict("already_refunded", detail));
+        match booking::refund(&state, id.0, operator.0.user.id, reason).await? {
+            Outcome::Credits(amount) => Ok(Json(Refunded { transaction_id: id.0, amount })),
+            Outcome::Before => {
+                let detail = "this spend was given back before";
+                Err(Problem::conflict("already_refunded", detail))
+            }
+            Outcome::Missing => {
+                let detail = format!("there is no spend {}", id.0);
+                Err(Problem::not_found("transaction_not_found", detail))
+            }
         }
-        let Some(amount) = done? else {
-            let detail = format!("there is no spend {}", id.0);
-            return Err(Problem::not_found("transaction_not_found", detail));
-        };
-        tx.commit().await?;
-        Ok(Json(Refunded { transaction_id: id.0, amount }))
     }
 }
 
-async fn look(state: &AppState) -> Result<AuditView, Problem> {
-    let found = audit::audit(state.db().read()).await?;
+async fn look(state: &AppState, operator: &Operator) -> Result<AuditView, Problem> {
+    let found = audit::audit(state.scope(&operator.0).read()).await?;
     let clean = found.is_clean();
     let Audit {
         wallets,
@@ -222,8 +219,12 @@ async fn look(state: &AppState) -> Result<AuditView, Problem> {
     })
 }
 
-async fn wallet(state: &AppState, user: Uuid) -> Result<Json<WalletView>, Problem> {
-    let account = read::account(state.db().read(), user).await?;
+async fn wallet(
+    state: &AppState,
+    operator: &Operator,
+    user: Uuid,
+) -> Result<Json<WalletView>, Problem> {
+    let account = read::account(state.scope(&operator.0).read(), user).await?;
     let (account, _) = account.ok_or_else(no_user)?;
     Ok(Json(WalletView::of(&account)))
 }

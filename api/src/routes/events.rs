@@ -55,7 +55,7 @@ impl Events {
         #[oai(name = "Last-Event-ID")]
         _last_event_id: Header<Option<String>>, // documented: the view can change under a version
     ) -> Result<JobEvents, Problem> {
-        let mut follower = Follower::new(&state, caller.viewer(), id.0);
+        let mut follower = Follower::new(&state, &caller, id.0);
         let seen = follower.read().await?.ok_or_else(|| unknown(id.0))?;
         let told = String::new();
         let follow = Follow { state: state.0.clone(), follower, told, first: Some(seen) };

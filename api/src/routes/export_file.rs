@@ -1,8 +1,8 @@
 //! An export's file: what is known of it, and the way it is fetched.
 
+use entity::Time;
 use entity::export::{self, Export as File};
 use entity::job::query::{self, Seen, Viewer};
-use entity::{Time, stored_object};
 use jobs::Kind;
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
@@ -51,14 +51,14 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) async fn of(state: &AppState, caller: &Caller, id: Uuid) -> Result<Self, Problem> {
-        let db = state.db().read();
-        let seen = query::seen(db, caller.viewer(), &[id]).await?.pop();
+        let scope = state.scope(&caller.0);
+        let seen = query::seen(scope.read(), caller.viewer(), &[id]).await?.pop();
         let seen = seen.filter(|seen| Kind::parse(&seen.job.kind) == Some(Kind::Export));
         let mine = |file: &File| match caller.viewer() {
             Viewer::Admin => true,
             Viewer::User(user) => file.user_id == user,
         };
-        let file = export::by_job(db, id).await?.filter(mine);
+        let file = export::by_job(scope.read(), id).await?.filter(mine);
         if seen.is_none() && file.is_none() {
             return Err(Problem::not_found(
                 "export_not_found",
@@ -134,12 +134,11 @@ pub(crate) async fn download(state: &AppState, request: &Request) -> Result<Resp
     if state.identity.links().check_download(&link) != Some(id) {
         return Err(refused());
     }
-    let db = state.db();
-    let file = export::by_job(db.read(), id).await?.ok_or_else(refused)?;
+    let file = state.export(id).await?.ok_or_else(refused)?;
     if !is_there(&file, state.now().await?) {
         return Err(refused());
     }
-    let object = stored_object::by_key(db.read(), &file.object_key).await?;
+    let object = state.object(&file.object_key).await?;
     let object = object.ok_or_else(refused)?;
     let mut response =
         files::answer(request, &object, Source::Stored(&state.files.storage)).await?;
@@ -147,7 +146,7 @@ pub(crate) async fn download(state: &AppState, request: &Request) -> Result<Resp
     let range = response.headers().get(header::CONTENT_RANGE);
     let begins = range.is_some_and(|range| range.as_bytes().starts_with(b"bytes 0-"));
     if *request.method() == Method::GET && (whole || begins) {
-        export::count_download(db.write(), id).await?;
+        state.count_download(id).await?;
     }
     let day = file.created_at.rfc3339();
     let name = format!("farm-export-{}.{}", day.get(..10).unwrap_or("file"), file.format);

@@ -2,7 +2,7 @@
 //! have it.
 
 use entity::enums::{Action, ExportFormat, Tier};
-use entity::{access, configuration, profile, user_list};
+use entity::{access, profile, user_list};
 use jobs::kinds::export::{Export, MAX_PROFILES, not_unlocked};
 use jobs::submit::Cost;
 use poem::Request;
@@ -44,7 +44,8 @@ impl Whose {
 
     /// The creators, each once.
     async fn profiles(self, state: &AppState, caller: &Caller) -> Result<Vec<Uuid>, Problem> {
-        let db = state.db().read();
+        let scope = state.scope(&caller.0);
+        let db = scope.read();
         let (field, mut ids) = match self {
             Self::Ids(ids) => {
                 within("profile_ids", ids.len())?;
@@ -156,7 +157,7 @@ pub(super) async fn start(
             .header("X-Subscription-Tier", user.subscription_tier.as_str()));
     }
     let profile_ids = whose.profiles(state, caller).await?;
-    let locked = access::locked(state.db().read(), caller.id(), &profile_ids).await?;
+    let locked = access::locked(state.scope(&caller.0).read(), caller.id(), &profile_ids).await?;
     if !locked.is_empty() {
         let detail = not_unlocked(&locked);
         return Err(Problem::new(StatusCode::FORBIDDEN, "profiles_locked", detail)
@@ -172,7 +173,7 @@ pub(super) async fn start(
     let payload = serde_json::to_string(&job).map_err(|_| Problem::internal())?;
     let key = idempotency::key(request.headers(), caller.id(), &["POST", "export", &payload])?;
     let mut options = options(caller, request);
-    let charged = configuration::is_on(state.db().read(), "export_charges_credits").await?;
+    let charged = state.is_on("export_charges_credits").await?;
     if charged && options.cost == Cost::Policy {
         options.cost = Cost::Of(Action::BulkExport);
     }

@@ -151,7 +151,8 @@ impl Exports {
             _ => "failed",
         };
         let percent = view.progress.as_ref().and_then(|progress| progress.percent);
-        let retries = query::seen(state.db().read(), caller.viewer(), &[job_id.0]).await?.pop();
+        let scope = state.scope(&caller.0);
+        let retries = query::seen(scope.read(), caller.viewer(), &[job_id.0]).await?.pop();
         Ok(Json(ListExportJob {
             id: view.job_id,
             status: status.to_owned(),

@@ -1,7 +1,7 @@
 //! A job in the words and fields that the existing web client polls.
 
 use entity::enums::JobState;
-use entity::job::query::{self, Seen};
+use entity::job::query::Seen;
 use poem_openapi::Object;
 use serde_json::Value;
 use uuid::Uuid;
@@ -57,7 +57,6 @@ struct FlatParams {
 pub(crate) async fn flat(state: &AppState, seen: &Seen) -> Result<FlatJob, Problem> {
     let view = view::job_view(state, seen).await?;
     let job = &seen.job;
-    let db = state.db().read();
     let now = state.now().await?;
     let username = view::handle(job);
     let end = job.finished_at.unwrap_or(now);
@@ -73,7 +72,7 @@ pub(crate) async fn flat(state: &AppState, seen: &Seen) -> Result<FlatJob, Probl
         created_at: view.created_at,
         started_at: view.started_at,
         completed_at: view.finished_at,
-        queue_position: query::queue_position(db, job).await?,
+        queue_position: state.queue_position(job).await?,
         elapsed_seconds: job.started_at.map(|from| seconds(end.millis_since(from))),
         estimated_remaining_seconds: view.estimated_remaining_ms.map(seconds),
         estimated_start_seconds: held_back.map(seconds),

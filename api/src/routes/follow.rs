@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use entity::Scope;
 use entity::job::query::{self, Seen, Stamp, Viewer};
 use jobs::watch::Waiting;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -14,6 +16,7 @@ use crate::state::AppState;
 /// nothing else: no connection, no task.
 pub(crate) struct Follower {
     state: AppState,
+    scope: Scope,
     viewer: Viewer,
     id: Uuid,
     place: Waiting,
@@ -22,18 +25,17 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Takes a place.
-    pub(crate) fn new(state: &AppState, viewer: Viewer, id: Uuid) -> Self {
-        let place = state.jobs.watch().subscribe(id);
-        Self { state: state.clone(), viewer, id, place, at: Stamp::default() }
+    pub(crate) fn new(state: &AppState, caller: &Caller, id: Uuid) -> Self {
+        let (scope, viewer) = (state.scope(&caller.0), caller.viewer());
+        let (state, place) = (state.clone(), state.place_for(id));
+        Self { state, scope, viewer, id, place, at: Stamp::default() }
     }
 
     /// The job as it stands; `None` when it is gone or not the viewer's.
     pub(crate) async fn read(&mut self) -> Result<Option<Seen>, Problem> {
-        let db = self.state.db().read();
         // Before the job itself: what changes in between is read again, never missed.
-        let stamp = query::stamps(db, &[self.id]).await?.pop();
-        self.at = stamp.map(|(_, stamp)| stamp).unwrap_or_default();
-        Ok(query::seen(db, self.viewer, &[self.id]).await?.pop())
+        self.at = self.state.stamp(self.id).await?.unwrap_or_default();
+        Ok(query::seen(self.scope.read(), self.viewer, &[self.id]).await?.pop())
     }
 
     /// Returns when something has changed since the last [`Self::read`].
@@ -54,14 +56,15 @@ impl Follower {
 /// The job once it has ended, or as it stands after the wait.
 pub(crate) async fn until_done(
     state: &AppState,
-    viewer: Viewer,
+    caller: &Caller,
     id: Uuid,
     wait: Duration,
 ) -> Result<Option<Seen>, Problem> {
     if wait.is_zero() {
-        return Ok(query::seen(state.db().read(), viewer, &[id]).await?.pop());
+        let scope = state.scope(&caller.0);
+        return Ok(query::seen(scope.read(), caller.viewer(), &[id]).await?.pop());
     }
-    let mut follower = Follower::new(state, viewer, id);
+    let mut follower = Follower::new(state, caller, id);
     let deadline = Instant::now() + wait;
     loop {
         let Some(seen) = follower.read().await? else { return Ok(None) };

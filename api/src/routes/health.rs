@@ -63,7 +63,7 @@ impl Health {
 }
 
 async fn database(state: &AppState) -> Result<(), String> {
-    match timeout(PATIENCE, entity::clock::now(state.db().read())).await {
+    match timeout(PATIENCE, state.exact_now()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => {
             // Its words are for the log: they quote statements and addresses.
@@ -75,6 +75,6 @@ async fn database(state: &AppState) -> Result<(), String> {
 }
 
 async fn tickets(state: &AppState) -> Result<(), String> {
-    let asked = timeout(PATIENCE, state.jobs.tickets().check()).await;
+    let asked = timeout(PATIENCE, state.tickets()).await;
     asked.unwrap_or_else(|_| Err("the tickets do not answer".to_owned()))
 }

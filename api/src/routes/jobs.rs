@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use entity::clock;
 use entity::enums::JobState;
 use entity::job::cancel::Leaver;
 use entity::job::query::{self, Filter, Seen};
@@ -104,7 +103,8 @@ pub(super) fn unknown(id: Uuid) -> Problem {
 }
 
 async fn find(state: &AppState, caller: &Caller, id: Uuid) -> Result<Seen, Problem> {
-    let found = query::seen(state.db().read(), caller.viewer(), &[id]).await?.pop();
+    let scope = state.scope(&caller.0);
+    let found = query::seen(scope.read(), caller.viewer(), &[id]).await?.pop();
     found.ok_or_else(|| unknown(id))
 }
 
@@ -137,7 +137,7 @@ impl JobRoutes {
         let nothing_new = tags.is_none() || rules::none_match(tags, &view.etag());
         if wait > 0 && nothing_new && !view.done {
             let deadline = Instant::now() + Duration::from_secs(wait);
-            let mut follower = Follower::new(&state, caller.viewer(), id.0);
+            let mut follower = Follower::new(&state, &caller, id.0);
             let base = view.etag();
             let mut waited = false;
             loop {
@@ -191,7 +191,7 @@ impl JobRoutes {
         if job.state != JobState::Succeeded {
             return Err(profile_body::job_problem(job));
         }
-        let now = clock::now(state.db().read()).await?;
+        let now = state.exact_now().await?;
         let expired = job.result_expires_at.is_none_or(|at| at <= now);
         let Some(result) = job.result.clone().filter(|_| !expired) else {
             let detail = "the result has expired: it is kept for a day; start the work again";
@@ -220,9 +220,9 @@ impl JobRoutes {
         // An operator who asked for the work, or joined it, leaves like a user, repeats included.
         let joined = !caller.0.user.role.is_admin()
             || before.job.user_id == Some(caller.id())
-            || query::asked_for(state.db().read(), id.0, caller.id()).await?;
+            || query::asked_for(state.scope(&caller.0).read(), id.0, caller.id()).await?;
         let leaver = if joined { Leaver::User(caller.id()) } else { Leaver::Operator };
-        state.jobs.cancel(id.0, leaver).await?;
+        state.leave(id.0, leaver).await?;
         let after = find(&state, &caller, id.0).await?;
         Ok(Json(view::job_view(&state, &after).await?))
     }
@@ -280,8 +280,8 @@ impl JobRoutes {
             since: since.0.as_deref().map(|since| rules::time("since", since)).transpose()?,
             before: cursor.0.as_deref().map(parse_cursor).transpose()?,
         };
-        let db = state.db().read();
-        let mut ids = query::page(db, caller.viewer(), &filter, limit + 1).await?;
+        let scope = state.scope(&caller.0);
+        let mut ids = query::page(scope.read(), caller.viewer(), &filter, limit + 1).await?;
         let more = ids.len() as u64 > limit;
         ids.truncate(limit as usize);
         let next = ids.last().filter(|_| more).map(Uuid::to_string);
@@ -311,7 +311,8 @@ impl JobRoutes {
 
 async fn views(state: &AppState, caller: &Caller, ids: &[Uuid]) -> Result<Vec<JobView>, Problem> {
     let mut items = vec![];
-    for seen in query::seen(state.db().read(), caller.viewer(), ids).await? {
+    let scope = state.scope(&caller.0);
+    for seen in query::seen(scope.read(), caller.viewer(), ids).await? {
         items.push(view::job_view(state, &seen).await?);
     }
     Ok(items)

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use entity::cdn_asset::{self, AVATAR, Asset, POSTS};
+use entity::cdn_asset::{AVATAR, Asset, POSTS};
 use entity::enums::AssetStatus;
-use entity::job::query as job_query;
 use entity::{post, profile};
 use jobs::Kind;
 use jobs::kinds::image_ingest::{ImageIngest, MAX_ASSETS};
@@ -120,11 +119,11 @@ impl Media {
         creator: Path<String>,
     ) -> Result<Json<MediaView>, Problem> {
         let sight = find(&state, &caller, &creator.0).await?;
-        let (db, profile) = (state.db().read(), &sight.profile);
+        let (scope, profile) = (state.scope(&caller.0), &sight.profile);
         let assets = Pictures::of(&state, profile.id).await?;
         let mut shown = vec![];
         if sight.full() {
-            shown = post::page(db, profile.id, None, POSTS).await?;
+            shown = post::page(scope.read(), profile.id, None, POSTS).await?;
         }
         let posts: Vec<PostPicture> = shown
             .into_iter()
@@ -162,7 +161,7 @@ impl Media {
             },
             posts,
             processing_status: MediaProgress {
-                queued: job_query::is_open(db, Kind::ImageIngest.as_str(), &prefix).await?,
+                queued: state.is_open(Kind::ImageIngest.as_str(), &prefix).await?,
                 total_assets: total,
                 completed_assets: completed,
                 failed_assets: count(AssetStatus::Failed),
@@ -205,7 +204,7 @@ impl Media {
             return Err(Problem::new(StatusCode::FORBIDDEN, "no_access", detail)
                 .with("refresh", refresh_link(&profile.username)));
         }
-        let posts = post::page(state.db().read(), profile.id, None, POSTS).await?;
+        let posts = post::page(state.scope(&caller.0).read(), profile.id, None, POSTS).await?;
         let pictures = Pictures::of(&state, profile.id).await?;
         let names = std::iter::once(AVATAR).chain(posts.iter().map(|post| post.shortcode.as_str()));
         let assets = names.filter_map(|name| pictures.0.get(name)).map(|asset| asset.id);
@@ -229,7 +228,8 @@ async fn find(state: &AppState, caller: &Caller, creator: &str) -> Result<Sight,
             Problem::not_found("profile_not_found", format!("no profile has the id {id}"))
                 .with("field", "creator")
         };
-        let profile = profile::by_id(state.db().read(), id).await?.ok_or_else(missing)?;
+        let profile =
+            profile::by_id(state.scope(&caller.0).read(), id).await?.ok_or_else(missing)?;
         return Sight::at(state, caller, profile).await;
     }
     let name = handle(creator)?;
@@ -242,7 +242,7 @@ pub(crate) struct Pictures(HashMap<String, Asset>);
 
 impl Pictures {
     pub(crate) async fn of(state: &AppState, profile: Uuid) -> Result<Self, Problem> {
-        let assets = cdn_asset::of_profile(state.db().read(), profile).await?;
+        let assets = state.assets(profile).await?;
         Ok(Self(assets.into_iter().map(|asset| (asset.media_id.clone(), asset)).collect()))
     }
 

@@ -175,7 +175,8 @@ impl PostAnalytics {
         let code = self::shortcode_of_path(&shortcode.0)?;
         let reached = within_reach(&state, &caller, std::slice::from_ref(&code)).await?;
         let reach = reached.into_iter().next().ok_or_else(Problem::internal)?;
-        let db = state.db().read();
+        let scope = state.scope(&caller.0);
+        let db = scope.read();
         let stored = post::by_id(db, reach.id).await?.ok_or_else(|| not_stored(&[code]))?;
         let creator = profile::by_id(db, reach.profile_id).await?.ok_or_else(Problem::internal)?;
         let details = posts::details(db, reach.id).await?;
@@ -211,7 +212,8 @@ impl PostAnalytics {
         let kind = Some(Kind::PostAnalysis.as_str().to_owned());
         let filter = Filter { kind, before, ..Filter::default() };
         // An operator's own, too.
-        let (db, viewer) = (state.db().read(), Viewer::User(caller.id()));
+        let (scope, viewer) = (state.scope(&caller.0), Viewer::User(caller.id()));
+        let db = scope.read();
         let mut ids = query::page(db, viewer, &filter, limit + 1).await?;
         let more = ids.len() as u64 > limit;
         ids.truncate(limit as usize);
@@ -249,7 +251,7 @@ async fn within_reach(
     caller: &Caller,
     codes: &[String],
 ) -> Result<Vec<posts::Reach>, Problem> {
-    let mut found = posts::reach(state.db().read(), caller.id(), codes).await?;
+    let mut found = posts::reach(state.scope(&caller.0).read(), caller.id(), codes).await?;
     let absent = |found: &[posts::Reach]| -> Vec<String> {
         let is_absent = |code: &&String| !found.iter().any(|reach| reach.shortcode == **code);
         codes.iter().filter(is_absent).cloned().collect()

@@ -44,8 +44,10 @@ impl Sight {
         caller: &Caller,
         username: &str,
     ) -> Result<Option<Self>, Problem> {
-        let db = state.db().read();
-        let Some(profile) = profile::by_username(db, username).await? else { return Ok(None) };
+        let scope = state.scope(&caller.0);
+        let Some(profile) = profile::by_username(scope.read(), username).await? else {
+            return Ok(None);
+        };
         Self::at(state, caller, profile).await.map(Some)
     }
 
@@ -55,7 +57,7 @@ impl Sight {
         caller: &Caller,
         profile: profile::Model,
     ) -> Result<Self, Problem> {
-        let until = access::until(state.db().read(), caller.id(), profile.id).await?;
+        let until = access::until(state.scope(&caller.0).read(), caller.id(), profile.id).await?;
         Ok(Self::new(state, caller, Arc::new(profile), until, state.now().await?))
     }
 
@@ -170,7 +172,8 @@ async fn fill(
     pictures: &Pictures,
     view: &mut ProfileView,
 ) -> Result<(), Problem> {
-    let db = state.db().read();
+    let scope = state.common();
+    let db = scope.read();
     let figures = post::figures(db, profile.id).await?;
     let posts = post::page(db, profile.id, None, POSTS_ON_PROFILE).await?;
     let related = related_profile::of(db, profile.id).await?;
@@ -308,7 +311,7 @@ pub(crate) async fn sight_of_job(
     let fetched = job.result.clone().and_then(|r| serde_json::from_value::<ProfileFetched>(r).ok());
     let Some(fetched) = fetched else { return Ok(None) };
     state.shelf.ended(job);
-    match profile::by_id(state.db().read(), fetched.profile_id).await? {
+    match profile::by_id(state.scope(&caller.0).read(), fetched.profile_id).await? {
         Some(stored) => Ok(Some((Sight::at(state, caller, stored).await?, fetched.source))),
         None => Ok(None),
     }

@@ -272,7 +272,8 @@ pub(super) async fn searched(
     handles: &[&str],
     analysis_type: &str,
 ) -> Result<(), Problem> {
-    Ok(user_search::record(state.db().write(), caller.id(), handles, analysis_type).await?)
+    let scope = state.scope(&caller.0);
+    Ok(user_search::record(scope.write(), caller.id(), handles, analysis_type).await?)
 }
 
 pub(super) fn handle(text: &str) -> Result<Handle, Problem> {
@@ -317,9 +318,7 @@ async fn fetch_and_wait(
     searched(state, caller, &[name.as_str()], "profile").await?;
     let enqueued = submit::start(state, caller, &job, &options).await?;
     let wait = std::time::Duration::from_secs(wait_s);
-    let seen = until_done(state, caller.viewer(), enqueued.id, wait)
-        .await?
-        .ok_or_else(Problem::internal)?;
+    let seen = until_done(state, caller, enqueued.id, wait).await?.ok_or_else(Problem::internal)?;
     // What is stored can be shown although its analysis goes on.
     let stored = seen.job.state.is_done() || seen.job.waits_for_children();
     if !stored {
@@ -352,7 +351,8 @@ pub(super) async fn page(
     after: Option<Cursor>,
     limit: u64,
 ) -> Result<PostPage, Problem> {
-    let db = state.db().read();
+    let scope = state.common();
+    let db = scope.read();
     let mut posts = post::page(db, profile, after, limit + 1).await?;
     let more = posts.len() as u64 > limit;
     posts.truncate(limit as usize);
@@ -383,7 +383,7 @@ fn lines(state: AppState, profile: Uuid) -> Body {
         let state = state.clone();
         async move {
             let Some(after) = at else { return Ok(None) };
-            let posts = post::page(state.db().read(), profile, after, rules::MAX_PAGE)
+            let posts = post::page(state.common().read(), profile, after, rules::MAX_PAGE)
                 .await
                 .map_err(std::io::Error::other)?;
             let next = (posts.len() as u64 == rules::MAX_PAGE)

@@ -3,12 +3,8 @@
 
 use std::time::Duration;
 
-use entity::Tx;
-use entity::job::Model;
-use entity::job::enqueue::{self, Enqueued, NewJob};
+use entity::job::enqueue::{Enqueued, NewJob};
 use entity::job::query::Seen;
-use entity::job::retry::{self, Retried};
-use entity::job::searches::lock;
 use jobs::policy::Job;
 use jobs::submit::{Cost, Options, new_job};
 use poem::Request;
@@ -18,13 +14,12 @@ use poem_openapi::types::{ParseFromJSON, ToJSON};
 use uuid::Uuid;
 
 use super::follow::until_done;
-use super::searches;
 use crate::front::RequestId;
-use crate::gate;
-use crate::idempotency::{Key, Known};
+use crate::idempotency::Key;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::state::AppState;
+use crate::trusted::begin::{self, Start};
 use crate::view::{self, JobView};
 
 /// Seconds after which a client should look again.
@@ -133,21 +128,6 @@ fn answer<B: JobBody>(status: u16, body: B) -> JobAnswer<B> {
     }
 }
 
-enum Begun {
-    Stored(Enqueued),
-    Again(Box<Model>),
-}
-
-impl Begun {
-    /// The job, and whether it is a new one where that was asked for.
-    fn job(&self) -> (Uuid, Option<bool>) {
-        match self {
-            Self::Stored(enqueued) => (enqueued.id, Some(enqueued.created)),
-            Self::Again(job) => (job.id, None),
-        }
-    }
-}
-
 /// Starts the work, once per key, waits as asked, answers.
 pub(crate) async fn post<B: JobBody>(
     state: &AppState,
@@ -156,34 +136,14 @@ pub(crate) async fn post<B: JobBody>(
     key: Option<Key>,
     wait_s: u64,
 ) -> Result<JobAnswer<B>, Problem> {
-    let begun = match (work, &key) {
-        (Work::New(job), None) => Begun::Stored(store(state, caller, &job).await?),
-        (work, key) => {
-            let tx = state.db().begin().await?;
-            if let Some(key) = key {
-                match key.take(&tx).await? {
-                    Known::New => {}
-                    Known::Answer(status, body) => return Ok(answer(status, *body)),
-                    Known::Job(id) => {
-                        drop(tx);
-                        let (_, body) = read(state, caller, id, None, 0).await?;
-                        return Ok(answer(202, body));
-                    }
-                }
-            }
-            let begun = begin(&tx, work, searches::whose(state, caller)).await?;
-            if let Some(key) = key {
-                key.started(&tx, begun.job().0).await?;
-            }
-            tx.commit().await?;
-            begun
+    let (id, created) = match begin::begin(state, caller, work, key.as_ref()).await? {
+        Start::Begun(id, created) => (id, created),
+        Start::Answered(status, body) => return Ok(answer(status, *body)),
+        Start::Before(id) => {
+            let (_, body) = read(state, caller, id, None, 0).await?;
+            return Ok(answer(202, body));
         }
     };
-    let (id, created) = begun.job();
-    match &begun {
-        Begun::Stored(enqueued) => state.jobs.announce(std::slice::from_ref(enqueued)).await,
-        Begun::Again(job) => state.jobs.announce_again(job).await,
-    }
     let (status, body) = read(state, caller, id, created, wait_s).await?;
     if let Some(key) = &key {
         key.answered(state, status, &body).await?;
@@ -198,61 +158,7 @@ pub(crate) async fn start<J: Job>(
     job: &J,
     options: &Options,
 ) -> Result<Enqueued, Problem> {
-    let enqueued = store(state, caller, &new_job(job, options)?).await?;
-    state.jobs.announce(std::slice::from_ref(&enqueued)).await;
-    Ok(enqueued)
-}
-
-async fn store(state: &AppState, caller: &Caller, job: &NewJob) -> Result<Enqueued, Problem> {
-    match searches::whose(state, caller) {
-        Some(user) if searches::is_search(job.kind) => {
-            let tx = state.db().begin().await?;
-            let stored = searches::store(&tx, user, job).await?;
-            tx.commit().await?;
-            Ok(stored)
-        }
-        _ => Ok(state.jobs.store(job).await?),
-    }
-}
-
-/// `limited` is whose searches are counted.
-async fn begin(tx: &Tx, work: Work, limited: Option<Uuid>) -> Result<Begun, Problem> {
-    let (id, watcher, by) = match work {
-        Work::New(job) => {
-            if let Some(user) = limited
-                && searches::is_search(job.kind)
-            {
-                return searches::store(tx, user, &job).await.map(Begun::Stored);
-            }
-            let stored = enqueue::enqueue_many(tx, std::slice::from_ref(&job)).await?;
-            return stored.into_iter().next().map(Begun::Stored).ok_or_else(Problem::internal);
-        }
-        Work::Again { id, watcher, by } => (id, watcher, by),
-    };
-    if let Some(user) = limited {
-        lock(tx, user).await?;
-    }
-    match retry::retry(tx, id, watcher, &by).await? {
-        Retried::Queued(job) => {
-            if let Some(user) = limited
-                && searches::is_search(&job.kind)
-            {
-                searches::check(tx, user).await?;
-            }
-            Ok(Begun::Again(job))
-        }
-        Retried::NotEnded(job) => {
-            let detail =
-                format!("only a failed or cancelled job can be retried; it is {}", job.state);
-            Err(Problem::conflict("job_not_retryable", detail))
-        }
-        Retried::KeyTaken => {
-            let detail = "another open job does the same work; follow that one";
-            Err(Problem::conflict("job_superseded", detail))
-        }
-        Retried::Missing => Err(gone()),
-        Retried::Unpaid(refusal) => Err(gate::refused(&refusal)),
-    }
+    begin::start(state, caller, &new_job(job, options)?).await
 }
 
 async fn read<B: JobBody>(
@@ -263,14 +169,14 @@ async fn read<B: JobBody>(
     wait_s: u64,
 ) -> Result<(u16, B), Problem> {
     let wait = Duration::from_secs(wait_s);
-    let seen = until_done(state, caller.viewer(), id, wait).await?.ok_or_else(gone)?;
+    let seen = until_done(state, caller, id, wait).await?.ok_or_else(gone)?;
     let mut view = view::job_view(state, &seen).await?;
     view.created = created;
     let status = if wait_s > 0 && view.done { 200 } else { 202 };
     Ok((status, B::build(state, &seen, view).await?))
 }
 
-fn gone() -> Problem {
+pub(crate) fn gone() -> Problem {
     Problem::not_found("job_not_found", "the job is gone: finished jobs are kept for a week")
 }
 

@@ -10,12 +10,13 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::credits_view::{OrderView, QuoteView};
 use crate::body::JsonBody;
-use crate::idempotency::{self, Known};
+use crate::idempotency::{self};
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::query as rules;
 use crate::routes::Tag;
 use crate::state::AppState;
+use crate::trusted::booking;
 
 /// Buying credits.
 #[derive(Debug)]
@@ -69,21 +70,8 @@ impl TopUp {
         let quote = quote(&state, &caller, body.0.credits).await?;
         let what = ["POST", "top-up", &quote.credits.to_string()];
         let key = idempotency::key(request.headers(), caller.id(), &what)?;
-        let tx = state.db().begin().await?;
-        if let Some(key) = &key {
-            match key.take::<OrderView>(&tx).await? {
-                Known::New => {}
-                Known::Answer(_, order) => return Ok(Placed::Order(Json(*order))),
-                Known::Job(_) => return Err(Problem::internal()),
-            }
-        }
-        let order: OrderView = orders::place(&tx, caller.id(), &quote).await?.into();
-        if let Some(key) = &key {
-            // With the order, or neither.
-            key.answered_in(&tx, 201, &order).await?;
-        }
-        tx.commit().await?;
-        Ok(Placed::Order(Json(order)))
+        let order = booking::order(&state, caller.id(), &quote, key.as_ref(), OrderView::from);
+        Ok(Placed::Order(Json(order.await?)))
     }
 
     /// Orders
@@ -98,7 +86,7 @@ impl TopUp {
         limit: Query<Option<i64>>,
     ) -> Result<Json<Vec<OrderView>>, Problem> {
         let limit = rules::limit(limit.0, 50)?;
-        let orders = orders::of_user(state.db().read(), caller.id(), limit).await?;
+        let orders = orders::of_user(state.scope(&caller.0).read(), caller.id(), limit).await?;
         Ok(Json(orders.into_iter().map(Into::into).collect()))
     }
 }
@@ -107,7 +95,7 @@ async fn quote(state: &AppState, caller: &Caller, credits: i64) -> Result<Quote,
     if !(1..=MAX_CREDITS).contains(&credits) {
         return Err(Problem::body("credits", "must be from 1 to 1,000,000"));
     }
-    let quote = orders::quote(state.db().read(), caller.id(), credits).await?;
+    let quote = booking::quote(state, caller.id(), credits).await?;
     quote.ok_or_else(|| {
         let detail = "credits are not sold by themselves here; ask support";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured", detail)

@@ -12,8 +12,8 @@ const CALLERS_TIMEOUT_MS: u32 = 15_000;
 /// For whom something is read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Somebody who did not say who they are.
-    Anonymous,
+    /// Whoever is signed in: what all of them may see.
+    Anyone,
     /// A signed-in user.
     User(Uuid),
     /// A signed-in operator.
@@ -24,15 +24,13 @@ impl Actor {
     /// The role and the claims, for one transaction, as the policies read them. An id cannot
     /// end a literal.
     pub(super) fn settings(self) -> String {
-        let (role, claims) = match self {
-            Self::Anonymous => ("anon", String::new()),
-            Self::User(id) => ("authenticated", format!("{{\"sub\":\"{id}\"}}")),
-            Self::Operator(id) => {
-                ("authenticated", format!("{{\"sub\":\"{id}\",\"farm_operator\":true}}"))
-            }
+        let claims = match self {
+            Self::Anyone => "{}".to_owned(),
+            Self::User(id) => format!("{{\"sub\":\"{id}\"}}"),
+            Self::Operator(id) => format!("{{\"sub\":\"{id}\",\"farm_operator\":true}}"),
         };
         format!(
-            "SELECT set_config('role', '{role}', true), \
+            "SELECT set_config('role', 'authenticated', true), \
              set_config('request.jwt.claims', '{claims}', true), \
              set_config('statement_timeout', '{CALLERS_TIMEOUT_MS}', true)"
         )
@@ -90,6 +88,6 @@ mod tests {
         let settings = Actor::Operator(Uuid::nil()).settings();
         assert!(settings.contains("'{\"sub\":\"00000000-0000-0000-0000-000000000000\","));
         assert!(!Actor::User(Uuid::nil()).settings().contains("operator"));
-        assert!(Actor::Anonymous.settings().contains("'anon'"));
+        assert!(!Actor::Anyone.settings().contains("sub"));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use api::AppState;
 use api::routes::dead::{
     self, DEFAULT_RATE, DEFAULT_REDRIVE, DeadGroup, DeadPage, MAX_REDRIVE, RedriveReport,
 };
@@ -15,6 +14,7 @@ use jobs::process::Failure;
 use poem_openapi::types::ToJSON;
 use uuid::Uuid;
 
+use super::Desk;
 use super::{BY, text};
 
 #[derive(Debug, Args)]
@@ -85,7 +85,7 @@ fn moment(text: &str) -> Result<Time, &'static str> {
     time::parse_rfc3339(text).ok_or("must be a time like 2026-11-22T15:00:00Z")
 }
 
-pub(super) async fn list(state: &AppState, wanted: Dead) -> Result<String, Failure> {
+pub(super) async fn list(state: &Desk, wanted: Dead) -> Result<String, Failure> {
     let page = dead::page(state, wanted.kind.as_deref(), None, wanted.limit).await?;
     Ok(if wanted.json { page.items.to_json_string() } else { groups(&page) })
 }
@@ -127,7 +127,7 @@ fn group(group: &DeadGroup) -> String {
     block
 }
 
-pub(super) async fn redrive(state: &AppState, wanted: Redrive) -> Result<String, Failure> {
+pub(super) async fn redrive(state: &Desk, wanted: Redrive) -> Result<String, Failure> {
     let filters = wanted.filters;
     let redrive = dead::Redrive {
         filter: Filter {

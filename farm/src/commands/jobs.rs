@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use api::AppState;
 use api::view::{self, JobView};
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
@@ -17,6 +16,7 @@ use poem_openapi::types::ToJSON;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::Desk;
 use super::dead::{self, Dead, Redrive};
 use super::{BY, out};
 use crate::config::Settings;
@@ -87,7 +87,7 @@ pub(super) async fn answer(settings: &Settings, action: Action) -> Result<String
     }
 }
 
-async fn views(state: &AppState, ids: &[Uuid]) -> Result<Vec<JobView>, Failure> {
+async fn views(state: &Desk, ids: &[Uuid]) -> Result<Vec<JobView>, Failure> {
     let mut views = vec![];
     for seen in query::seen(state.db().read(), Viewer::Admin, ids).await? {
         let view = view::job_view(state, &seen).await;
@@ -96,16 +96,11 @@ async fn views(state: &AppState, ids: &[Uuid]) -> Result<Vec<JobView>, Failure> 
     Ok(views)
 }
 
-async fn one(state: &AppState, id: Uuid) -> Result<JobView, Failure> {
+async fn one(state: &Desk, id: Uuid) -> Result<JobView, Failure> {
     views(state, &[id]).await?.pop().ok_or_else(|| Failure::new(format!("there is no job {id}")))
 }
 
-async fn list(
-    state: &AppState,
-    filter: &Filter,
-    limit: u64,
-    json: bool,
-) -> Result<String, Failure> {
+async fn list(state: &Desk, filter: &Filter, limit: u64, json: bool) -> Result<String, Failure> {
     let ids = query::page(state.db().read(), Viewer::Admin, filter, limit).await?;
     let views = views(state, &ids).await?;
     if json {
@@ -128,7 +123,7 @@ async fn list(
     Ok(std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n"))
 }
 
-async fn show(state: &AppState, id: Uuid, json: bool) -> Result<String, Failure> {
+async fn show(state: &Desk, id: Uuid, json: bool) -> Result<String, Failure> {
     let job = one(state, id).await?;
     let events = job_event::of(state.db().read(), id).await?;
     if json {
@@ -166,7 +161,7 @@ async fn show(state: &AppState, id: Uuid, json: bool) -> Result<String, Failure>
     Ok(text)
 }
 
-async fn cancel(state: &AppState, id: Uuid, json: bool) -> Result<String, Failure> {
+async fn cancel(state: &Desk, id: Uuid, json: bool) -> Result<String, Failure> {
     let before = one(state, id).await?;
     if before.done {
         let state = JobState::from(before.state);
@@ -176,7 +171,7 @@ async fn cancel(state: &AppState, id: Uuid, json: bool) -> Result<String, Failur
     show(state, id, json).await
 }
 
-async fn retry(state: &AppState, id: Uuid, json: bool) -> Result<String, Failure> {
+async fn retry(state: &Desk, id: Uuid, json: bool) -> Result<String, Failure> {
     match state.jobs.retry(id, None, BY).await? {
         Retried::Queued(_) => show(state, id, json).await,
         Retried::NotEnded(job) => Err(Failure::new(format!(

@@ -20,8 +20,12 @@ pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod up;
 
+use std::ops::Deref;
+
+use ::jobs::Jobs;
 use ::jobs::process::{Failure, Settings as Common};
 use api::{AppState, Files, Issuer, Limits};
+use entity::Db;
 
 use crate::config::Settings;
 use crate::machine::{self, FRESH_FOR};
@@ -29,14 +33,37 @@ use crate::machine::{self, FRESH_FOR};
 /// Who acts, in the tables.
 const BY: &str = "the command line";
 
+/// The same views as the API's, and the farm's own rights: whoever has the machine has the farm.
+#[derive(Clone, Debug)]
+struct Desk {
+    views: AppState,
+    jobs: Jobs,
+}
+
+impl Desk {
+    fn db(&self) -> &Db {
+        self.jobs.db()
+    }
+}
+
+impl Deref for Desk {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.views
+    }
+}
+
 /// The database behind the same views as the API. Without a Redis its tickets and news go nowhere:
 /// the running farm finds what changed within a few seconds.
-async fn open(settings: &Settings) -> Result<AppState, Failure> {
+async fn open(settings: &Settings) -> Result<Desk, Failure> {
     let db = machine::open_existing(settings).await?;
     let jobs = Common::jobs(db, settings.common.redis()?.as_ref());
     // Nothing is signed or checked here.
     let issuer = Issuer::new(b"unused by the command line");
     let base = settings.api.cdn_base(settings.api.http_addr)?;
     let files = Files::new(settings.common.open_storage()?, &base);
-    Ok(AppState::new(jobs, issuer, api::Cors::default(), FRESH_FOR, files, Limits::off()))
+    let cors = api::Cors::default();
+    let views = AppState::new(jobs.clone(), issuer, cors, FRESH_FOR, files, Limits::off());
+    Ok(Desk { views, jobs })
 }

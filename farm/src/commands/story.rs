@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use api::AppState;
 use clap::{Parser, Subcommand};
 use entity::{args, sql};
 use jobs::Options;
@@ -11,6 +10,7 @@ use jobs::process::Env;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::Desk;
 use crate::config::Settings;
 use crate::machine;
 
@@ -36,7 +36,7 @@ pub(super) fn settings(dir: &Path) -> Settings {
 /// A farm that nobody runs.
 pub(super) struct Farm {
     pub(super) settings: Settings,
-    pub(super) state: AppState,
+    pub(super) state: Desk,
     _dir: TempDir,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use api::AppState;
+use crate::commands::Desk;
 use api::routes::queues::{self, QueueMeasures, QueueView};
 use api::routes::workers::{self, Integrity, WorkerView};
 use entity::job::dead;
@@ -67,12 +67,12 @@ const SHARE: u32 = 20;
 /// Looks, again and again.
 #[derive(Debug)]
 pub(super) struct Looker {
-    state: AppState,
+    state: Desk,
     costly: Option<Costly>,
 }
 
 impl Looker {
-    pub(super) fn new(state: AppState) -> Self {
+    pub(super) fn new(state: Desk) -> Self {
         Self { state, costly: None }
     }
 
@@ -104,7 +104,7 @@ impl Looker {
     }
 }
 
-async fn costly(state: &AppState, names: impl Iterator<Item = &str>) -> Result<Costly, DbErr> {
+async fn costly(state: &Desk, names: impl Iterator<Item = &str>) -> Result<Costly, DbErr> {
     let began = Instant::now();
     let dead = dead::count(state.db().read()).await?;
     let integrity = workers::contradictions(state).await?;

@@ -84,7 +84,7 @@ impl Key {
         body: &impl ToJSON,
     ) -> Result<(), Problem> {
         let answer = json!({ "status": status, "job": body.to_json() });
-        let db = state.db().write();
+        let db = state.farm().write();
         Ok(idempotency::set_answer(db, self.user, &self.text, answer).await?)
     }
 

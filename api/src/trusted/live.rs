@@ -7,8 +7,9 @@ use entity::{DbErr, clock};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::routes::queues::heads;
-use crate::routes::workers::{LiveView, workers};
+use super::queues::heads;
+use super::workers::workers;
+use crate::routes::workers::LiveView;
 use crate::state::AppState;
 
 /// How often it looks.
@@ -106,7 +107,7 @@ async fn look(state: AppState, mut turn: Turn) {
 }
 
 async fn view(state: &AppState, number: i64) -> Result<LiveView, DbErr> {
-    let at = clock::now(state.db().read()).await?.rfc3339();
+    let at = clock::now(state.farm().read()).await?.rfc3339();
     Ok(LiveView { number, at, workers: workers(state).await?, queues: heads(state).await? })
 }
 

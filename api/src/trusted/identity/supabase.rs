@@ -159,7 +159,7 @@ impl Supabase {
 
 /// The account of whoever a token is about; made when they show their first one.
 pub(super) async fn account(state: &AppState, proven: &Proven) -> Result<user::Model, Problem> {
-    if let Some(user) = user::by_id(state.db().read(), proven.id).await? {
+    if let Some(user) = user::by_id(state.farm().read(), proven.id).await? {
         return Ok(user);
     }
     let email = proven.email.as_deref().filter(|email| user::address_rule(email).is_none());
@@ -168,7 +168,7 @@ pub(super) async fn account(state: &AppState, proven: &Proven) -> Result<user::M
         Problem::new(StatusCode::FORBIDDEN, "email_required", detail)
     })?;
     // Without a transaction, as nothing will come of it.
-    let known = user::by_email(state.db().read(), email).await?;
+    let known = user::by_email(state.farm().read(), email).await?;
     if known.is_some_and(|known| known.id != proven.id) {
         return Err(email_taken());
     }
@@ -179,7 +179,7 @@ pub(super) async fn account(state: &AppState, proven: &Proven) -> Result<user::M
         role: Role::User,
         tier: Tier::Free,
     };
-    let tx = state.db().begin().await?;
+    let tx = state.farm().begin().await?;
     let registered = user::register(&tx, &new, Some(proven.id)).await?;
     tx.commit().await?;
     match registered {

@@ -7,11 +7,11 @@ use poem::http::StatusCode;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::auth::{Applicant, Login, Registered, Session, user_view};
 use crate::gotrue::already_registered;
 use crate::identity::{ACCESS_TTL_S, Caller, Issuer, closed};
 use crate::password::{self, HashError};
 use crate::problem::Problem;
+use crate::routes::auth::{Applicant, Login, Registered, Session, user_view};
 use crate::state::AppState;
 
 /// A refresh token: 256 bits that nobody can guess, of which we keep the hash alone.
@@ -33,13 +33,13 @@ fn hash(token: &str) -> String {
 }
 
 /// Makes an account and signs its owner in.
-pub(super) async fn register(
+pub(crate) async fn register(
     state: &AppState,
     issuer: &Issuer,
     applicant: Applicant,
 ) -> Result<Registered, Problem> {
     let Applicant { email, password, full_name } = applicant;
-    if user::by_email(state.db().read(), &email).await?.is_some() {
+    if user::by_email(state.farm().read(), &email).await?.is_some() {
         return Err(already_registered());
     }
     let hashed = password::hash(password).await.map_err(|error| match error {
@@ -57,7 +57,7 @@ pub(super) async fn register(
         tier: Tier::Free,
     };
     let refresh = RefreshToken::invent();
-    let tx = state.db().begin().await?;
+    let tx = state.farm().begin().await?;
     let (Stored::New(user) | Stored::Known(user)) = user::register(&tx, &new, None).await? else {
         // Somebody was faster.
         return Err(already_registered());
@@ -68,13 +68,13 @@ pub(super) async fn register(
 }
 
 /// A session for a password.
-pub(super) async fn login(
+pub(crate) async fn login(
     state: &AppState,
     issuer: &Issuer,
     login: Login,
 ) -> Result<Session, Problem> {
     let Login { email, password } = login;
-    let found = user::by_email(state.db().read(), &email).await?;
+    let found = user::by_email(state.farm().read(), &email).await?;
     let stored = found.as_ref().and_then(|user| user.hashed_password.clone());
     let matches = password::verify(password, stored).await;
     let matches = matches.map_err(|busy| busy_problem(&busy))?;
@@ -85,7 +85,7 @@ pub(super) async fn login(
         return Err(closed());
     }
     let refresh = RefreshToken::invent();
-    let tx = state.db().begin().await?;
+    let tx = state.farm().begin().await?;
     user::touch_login(&tx, user.id).await?;
     let session = session::open(&tx, user.id, &refresh.hash()).await?;
     tx.commit().await?;
@@ -93,13 +93,13 @@ pub(super) async fn login(
 }
 
 /// Another pair for a refresh token. Whatever is wrong with one, the answer is the same.
-pub(super) async fn refresh(
+pub(crate) async fn refresh(
     state: &AppState,
     issuer: &Issuer,
     shown: &str,
 ) -> Result<Session, Problem> {
     let next = RefreshToken::invent();
-    let tx = state.db().begin().await?;
+    let tx = state.farm().begin().await?;
     let rotation = session::rotate(&tx, &hash(shown), &next.hash()).await?;
     // The end of a session must stay, too.
     tx.commit().await?;
@@ -114,9 +114,9 @@ pub(super) async fn refresh(
 }
 
 /// Ends the caller's session. A token of the command line is of none, and ends by itself.
-pub(super) async fn logout(state: &AppState, caller: &Caller) -> Result<(), Problem> {
+pub(crate) async fn logout(state: &AppState, caller: &Caller) -> Result<(), Problem> {
     if let Some(session) = caller.0.session {
-        session::revoke(state.db().write(), session).await?;
+        session::revoke(state.farm().write(), session).await?;
     }
     Ok(())
 }

@@ -137,7 +137,7 @@ async fn known(
     id: Uuid,
     session: Option<Uuid>,
 ) -> Result<Option<user::Model>, entity::DbErr> {
-    let db = state.db().read();
+    let db = state.farm().read();
     match session {
         Some(session) => user::in_session(db, id, session).await,
         None => user::by_id(db, id).await,

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use entity::job::query::{self, Means};
-use entity::{Db, DbErr, Time, clock};
+use entity::{Actor, Db, DbErr, Scope, Time, clock};
 use jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 
+use super::identity::{Identity, SignedIn, Tokens};
+use super::live::Live;
+use super::till::Till;
 use crate::files::Files;
-use crate::identity::{Identity, Tokens};
 use crate::limits::Limits;
-use crate::live::Live;
 use crate::problem::Problem;
 use crate::recent::Recent;
 use crate::shelf::Shelf;
-use crate::till::Till;
 
 /// Which web pages may call us from a browser.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,8 @@ pub struct AppState(Arc<Shared>);
 /// What the handles are on.
 #[derive(Debug)]
 pub struct Shared {
-    /// Work.
-    pub jobs: Jobs,
+    /// Work, and the database in the farm's own role.
+    pub(in crate::trusted) jobs: Jobs,
     /// Who is who.
     pub identity: Identity,
     /// Browsers.
@@ -101,14 +101,26 @@ impl AppState {
         }))
     }
 
-    /// The database.
-    pub fn db(&self) -> &Db {
+    /// The database, in the farm's own role.
+    pub(in crate::trusted) fn farm(&self) -> &Db {
         self.jobs.db()
+    }
+
+    /// The database as a caller may see it.
+    pub(crate) fn scope(&self, caller: &SignedIn) -> Scope {
+        let id = caller.user.id;
+        let operator = caller.user.role.is_admin();
+        self.farm().acting_for(if operator { Actor::Operator(id) } else { Actor::User(id) })
+    }
+
+    /// The database as anybody who is signed in may see it: what is read for all of them at once.
+    pub(crate) fn common(&self) -> Scope {
+        self.farm().acting_for(Actor::Anyone)
     }
 
     /// The farm's clock, asked now and then and counted on in between.
     pub async fn now(&self) -> Result<Time, Problem> {
-        let ask = |_| async { Ok(Some(clock::now(self.db().read()).await?)) };
+        let ask = |_| async { Ok(Some(clock::now(self.farm().read()).await?)) };
         let said = self.clock.get(&(), ask).await?.ok_or_else(Problem::internal)?;
         Ok(Time(said.value.0 + said.asked.elapsed().as_millis() as i64))
     }
@@ -130,7 +142,7 @@ impl AppState {
         {
             return Ok(means);
         }
-        let means = query::mean_durations(self.db().read(), kind).await?;
+        let means = query::mean_durations(self.farm().read(), kind).await?;
         let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
         durations.insert(kind.to_owned(), (Instant::now(), means));
         Ok(means)

@@ -6,17 +6,19 @@ use poem_openapi::payload::Json;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::auth::{Applicant, Login, Registered, Said, Session, UserView, names, user_view};
 use crate::gotrue::{Refusal, away};
 use crate::identity::Supabase;
 use crate::problem::Problem;
+use crate::routes::auth::{
+    Applicant, Login, Registered, Said, Session, UserView, names, user_view,
+};
 use crate::state::AppState;
 
 /// Longest token of a mail that is looked at, in bytes.
 const MAX_MAILED: usize = 512;
 
 /// Makes an account there. It is one of ours from its first good token.
-pub(super) async fn register(
+pub(crate) async fn register(
     state: &AppState,
     hosted: &Supabase,
     applicant: Applicant,
@@ -56,19 +58,19 @@ pub(super) async fn register(
 }
 
 /// A session for a password.
-pub(super) async fn login(
+pub(crate) async fn login(
     state: &AppState,
     hosted: &Supabase,
     login: Login,
 ) -> Result<Session, Problem> {
     let answer = hosted.gotrue.sign_in(login.email.trim(), &login.password).await?;
     let session = session(state, &answer).await?;
-    user::touch_login(state.db().write(), session.user.id).await?;
+    user::touch_login(state.farm().write(), session.user.id).await?;
     Ok(session)
 }
 
 /// Another pair for a refresh token.
-pub(super) async fn refresh(
+pub(crate) async fn refresh(
     state: &AppState,
     hosted: &Supabase,
     shown: &str,
@@ -78,7 +80,7 @@ pub(super) async fn refresh(
 }
 
 /// Ends the session of a token there. One that has ended already has ended.
-pub(super) async fn logout(hosted: &Supabase, token: &str) -> Result<(), Problem> {
+pub(crate) async fn logout(hosted: &Supabase, token: &str) -> Result<(), Problem> {
     match hosted.gotrue.sign_out(token).await {
         Ok(_) | Err(Refusal::Refused { .. }) => Ok(()),
         Err(refusal) => Err(refusal.into()),
@@ -86,7 +88,7 @@ pub(super) async fn logout(hosted: &Supabase, token: &str) -> Result<(), Problem
 }
 
 /// Confirms an address; `None` when there is nothing to confirm.
-pub(super) async fn verify_email(
+pub(crate) async fn verify_email(
     hosted: &Supabase,
     token: &str,
 ) -> Result<Option<Json<Said>>, Problem> {
@@ -102,7 +104,7 @@ pub(super) async fn verify_email(
 }
 
 /// Has a mail sent, if there is somebody to send it to.
-pub(super) async fn forgot_password(hosted: &Supabase, email: &str) -> Result<Json<Said>, Problem> {
+pub(crate) async fn forgot_password(hosted: &Supabase, email: &str) -> Result<Json<Said>, Problem> {
     match hosted.gotrue.recover(email).await {
         Ok(_) | Err(Refusal::Refused { .. }) => {
             Ok(Said::new("if there is an account with this address, a mail is on its way to it"))

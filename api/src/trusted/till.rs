@@ -51,7 +51,7 @@ impl Till {
         if first {
             // On its own: a caller that hangs up takes nobody's purchase along.
             let state = state.clone();
-            tokio::spawn(async move { state.till.book(state.db()).await });
+            tokio::spawn(async move { state.till.book(state.farm()).await });
         }
         match answer.await {
             Ok(answer) => Ok(answer?),
