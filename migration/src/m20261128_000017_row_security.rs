@@ -92,7 +92,8 @@ type Rule = (&'static str, &'static [(&'static str, &'static str)]);
 const RULES: &[Rule] = &[
     ("ai_answers", &[]),
     ("audit_log", &[("SELECT", OPERATORS)]),
-    ("cdn_image_assets", &[("SELECT", EVERYBODY)]),
+    // Where pictures come from must not leave us.
+    ("cdn_image_assets", &[("SELECT", OPERATORS)]),
     ("cdn_processing_stats", &[("SELECT", OPERATORS)]),
     ("credit_cycles", &[("SELECT", MY_WALLETS)]),
     ("credit_grants", &[("SELECT", MY_WALLETS)]),
@@ -103,7 +104,7 @@ const RULES: &[Rule] = &[
     ("credit_transactions", &[("SELECT", MINE_OR_OPERATOR)]),
     ("credit_usage", &[("SELECT", MINE_OR_OPERATOR)]),
     ("credit_wallets", &[("SELECT", MINE_OR_OPERATOR)]),
-    ("exports", &[("SELECT", MINE_OR_OPERATOR)]),
+    ("exports", &[("SELECT", MINE)]),
     ("farm_clock", &[("SELECT", EVERYBODY)]),
     ("idempotency_keys", &[]),
     ("job_events", &[("SELECT", "job_id IN (SELECT id FROM jobs)")]),
@@ -145,13 +146,13 @@ const RULES: &[Rule] = &[
     ("team_members", &[("SELECT", MY_TEAMS)]),
     ("team_profile_access", &[("SELECT", MY_TEAMS)]),
     ("teams", &[("SELECT", "id IN (SELECT farm_teams())")]),
-    ("unlocked_influencers", &[("SELECT", MINE_OR_OPERATOR)]),
+    ("unlocked_influencers", &[("SELECT", MINE)]),
     (
         "user_list_items",
         &[("SELECT", MY_LISTS), ("INSERT", MY_LISTS), ("UPDATE", MY_LISTS), ("DELETE", MY_LISTS)],
     ),
     ("user_lists", &[("SELECT", MINE), ("INSERT", MINE), ("UPDATE", MINE), ("DELETE", MINE)]),
-    ("user_profile_access", &[("SELECT", MINE_OR_OPERATOR)]),
+    ("user_profile_access", &[("SELECT", MINE)]),
     ("user_searches", &[("SELECT", MINE), ("INSERT", MINE)]),
     ("users", &[("SELECT", "id = (SELECT farm_caller()) OR (SELECT farm_is_operator())")]),
     ("worker_kinds", &[("SELECT", OPERATORS)]),
@@ -162,12 +163,20 @@ const RULES: &[Rule] = &[
 const USER_COLUMNS: &str = "id, email, full_name, first_name, last_name, company, role, status, \
      subscription_tier, created_at, updated_at, last_login_at";
 
+/// What was written there stays; triggers refuse whoever may do more.
+const APPEND_ONLY: &[&str] = &["audit_log", "credit_transactions", "noop_effects"];
+
 fn up_of(table: &str, rules: &[(&str, &str)]) -> Vec<String> {
+    let service = if APPEND_ONLY.contains(&table) {
+        "SELECT, INSERT"
+    } else {
+        "SELECT, INSERT, UPDATE, DELETE"
+    };
     let mut steps = vec![
         format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"),
         format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY"),
         format!("REVOKE ALL ON {table} FROM PUBLIC, anon, authenticated, service_role"),
-        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO service_role"),
+        format!("GRANT {service} ON {table} TO service_role"),
         format!(
             "CREATE POLICY {table}_service ON {table} TO service_role USING (true) \
              WITH CHECK (true)"

@@ -127,7 +127,7 @@ pub fn owner_url(database: &str) -> String {
 }
 
 /// The URL of a database, for the farm's processes.
-fn url_of(database: &str) -> String {
+pub fn url_of(database: &str) -> String {
     let mut url = Url::parse(&owner_url(database)).expect("a URL");
     url.set_username(LOGIN).expect("a user");
     url.into()

@@ -1,6 +1,6 @@
 //! Exports: files of creators and their posts.
 
-use entity::job::query;
+use entity::job::query::{self, Viewer};
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path};
@@ -152,7 +152,8 @@ impl Exports {
         };
         let percent = view.progress.as_ref().and_then(|progress| progress.percent);
         let scope = state.scope(&caller.0);
-        let retries = query::seen(scope.read(), caller.viewer(), &[job_id.0]).await?.pop();
+        let retries =
+            query::seen(scope.read(), Viewer::User(caller.id()), &[job_id.0]).await?.pop();
         Ok(Json(ListExportJob {
             id: view.job_id,
             status: status.to_owned(),
