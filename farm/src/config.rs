@@ -98,6 +98,8 @@ mod tests {
             (&[("REDIS_URL", "redis://x")], "set both or neither"),
             (&[("REDIS_URL", "http://x")], "redis://host:6379/0"),
             (&[("REDIS_PASSWORD", "x")], "without REDIS_URL"),
+            (&[("DATABASE_LOGIN", "x")], "without DATABASE_LOGIN_PASSWORD"),
+            (&[("DATABASE_LOGIN_PASSWORD", "x")], "without DATABASE_LOGIN;"),
             (&[("FARM_REDIS_PREFIX", "a b")], "at most 64 letters"),
             (&[("SUPABASE_URL", "https://x")], "without SUPABASE_ANON_KEY"),
             (&[("SUPABASE_URL", "x"), ("SUPABASE_ANON_KEY", "a")], "an address like"),

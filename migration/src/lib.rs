@@ -6,6 +6,7 @@
 //! service_role`, or sees none of them where the tables' owner is an ordinary role.
 
 pub mod ddl;
+pub mod login;
 mod m20261122_000001_clock;
 mod m20261122_000002_jobs;
 mod m20261122_000003_users;

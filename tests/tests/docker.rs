@@ -15,8 +15,11 @@ use worker::EngineConfig;
 use worker::settings::WorkerSettings;
 
 /// What an operator must give.
-const GIVEN: [(&str, &str); 2] =
-    [("FARM_JWT_SECRET", "0123456789abcdef0123456789abcdef"), ("POSTGRES_PASSWORD", "hush")];
+const GIVEN: [(&str, &str); 3] = [
+    ("FARM_JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+    ("POSTGRES_PASSWORD", "hush"),
+    ("DATABASE_LOGIN_PASSWORD", "app-hush"),
+];
 
 /// The services that run our programs, with the environment they find there.
 fn ours(given: &[(&str, &str)]) -> BTreeMap<String, (Service, Environment)> {
@@ -143,7 +146,8 @@ fn every_role_reads_its_settings() {
     assert_eq!(seen, ["api", "farm", "scheduler", "worker"].map(str::to_owned).into());
     // The real provider, as the README says.
     let url = ("DECODO_BASE_URL", "https://scraper-api.decodo.com");
-    let real = [GIVEN[0], GIVEN[1], url, ("DECODO_USERNAME", "u"), ("DECODO_PASSWORD", "p")];
+    let real =
+        [GIVEN[0], GIVEN[1], GIVEN[2], url, ("DECODO_USERNAME", "u"), ("DECODO_PASSWORD", "p")];
     let env = Env::of(ours(&real)["worker"].1.clone()).unwrap();
     assert_eq!(WorkerSettings::read(&env).unwrap().decodo.unwrap().username, "u");
 }
@@ -170,9 +174,18 @@ fn urls_and_ports_lead_where_something_listens() {
     let database = url("DATABASE_URL");
     let postgres = &services[database.host_str().unwrap()];
     assert!(postgres.image.starts_with("postgres:") && database.port() == Some(5432));
-    assert_eq!(database.username(), postgres.env["POSTGRES_USER"]);
-    assert_eq!(database.password(), Some(postgres.env["POSTGRES_PASSWORD"].as_str()));
     assert_eq!(database.path()[1..], postgres.env["POSTGRES_DB"]);
+    // The tables' owner makes the login that the roles use, and no role knows the owner's password.
+    let migrate = &services["migrate"].env;
+    let owner = Url::parse(&migrate["DATABASE_URL"]).unwrap();
+    assert_eq!(owner.username(), postgres.env["POSTGRES_USER"]);
+    assert_eq!(owner.password(), Some(postgres.env["POSTGRES_PASSWORD"].as_str()));
+    assert_eq!(database.username(), migrate["DATABASE_LOGIN"]);
+    assert_eq!(database.password(), Some(migrate["DATABASE_LOGIN_PASSWORD"].as_str()));
+    for role in ["api", "worker", "scheduler"] {
+        let told = services[role].env.values();
+        assert!(!told.into_iter().any(|value| value.contains("//farm:")), "{role}");
+    }
     let version: u32 = postgres.image["postgres:".len()..].parse().unwrap();
     assert!(version >= 15);
     let redis = url("REDIS_URL");

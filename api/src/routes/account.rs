@@ -78,9 +78,9 @@ impl Account {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<Dashboard>, Problem> {
-        let (scope, user) = (state.scope(&caller.0), &caller.0.user);
-        let db = scope.read();
-        let counts = user_search::counts(db, user.id, month(state.now().await?)).await?;
+        let (user, now) = (&caller.0.user, state.now().await?);
+        let db = &state.scope(&caller.0).reading().await?;
+        let counts = user_search::counts(db, user.id, month(now)).await?;
         let recent = user_search::page(db, user.id, None, ON_DASHBOARD).await?;
         Ok(Json(Dashboard {
             total_searches: counts.total,

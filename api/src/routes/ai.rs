@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use entity::Time;
 use entity::aggregate::VERIFIED_SHARE;
-use entity::job::query::{self, Children, Seen};
+use entity::job::query::{Children, Seen};
 use entity::job::{JobState, Model as Job};
 use entity::ledger::read::Cost;
 use entity::post::analysis as posts;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::ai_verification::{AiDifference, AiVerification, Counts, compare, counts};
 use super::ai_worker::AiWorker;
+use super::follow;
 use super::profile_body::{Sight, refresh_link};
 use super::profiles::{handle, not_fetched};
 use super::queues::{self, QueueHead};
@@ -313,7 +314,7 @@ async fn open_analysis(
     caller: &Caller,
     job: Job,
 ) -> Result<OpenAnalysis, Problem> {
-    let mine = query::seen(state.scope(&caller.0).read(), caller.viewer(), &[job.id]).await?;
+    let mine = follow::seen(&state.scope(&caller.0), caller.viewer(), &[job.id]).await?;
     let (id, job_state) = (job.id, job.state.into());
     let link = (!mine.is_empty()).then(|| location(id));
     let progress =

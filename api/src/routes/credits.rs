@@ -159,8 +159,8 @@ impl Credits {
         caller: Caller,
     ) -> Result<Json<DashboardView>, Problem> {
         let (account, now) = account(&state, &caller).await?;
-        let (scope, user) = (state.scope(&caller.0), caller.id());
-        let db = scope.read();
+        let user = caller.id();
+        let db = &state.scope(&caller.0).reading().await?;
         let prices = prices::all(db).await?;
         let month = calendar::month_year(now);
         let usage = read::usage(db, user, &month).await?;
@@ -252,8 +252,7 @@ impl Credits {
             Some(month) => rules::month(&month)?,
             None => calendar::month_year(state.now().await?),
         };
-        let scope = state.scope(&caller.0);
-        let db = scope.read();
+        let db = &state.scope(&caller.0).reading().await?;
         let usage = read::usage(db, caller.id(), &month).await?;
         Ok(Json(MonthUsage::of(&month, &usage, &prices::all(db).await?)))
     }
@@ -377,8 +376,8 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<AllowancesView>, Problem> {
-        let (now, scope) = (state.now().await?, state.scope(&caller.0));
-        let db = scope.read();
+        let now = state.now().await?;
+        let db = &state.scope(&caller.0).reading().await?;
         let usage = read::usage(db, caller.id(), &calendar::month_year(now)).await?;
         Ok(Json(AllowancesView::of(now, &usage, &prices::all(db).await?)))
     }

@@ -2,7 +2,7 @@
 
 use entity::Time;
 use entity::export::{self, Export as File};
-use entity::job::query::{self, Seen, Viewer};
+use entity::job::query::{Seen, Viewer};
 use jobs::Kind;
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
@@ -10,6 +10,7 @@ use poem_openapi::Object;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::follow;
 use crate::files::{self, Source};
 use crate::identity::Caller;
 use crate::problem::Problem;
@@ -54,7 +55,7 @@ impl Found {
         let scope = state.scope(&caller.0);
         // Their own alone, operators' too.
         let viewer = Viewer::User(caller.id());
-        let seen = query::seen(scope.read(), viewer, &[id]).await?.pop();
+        let seen = follow::seen(&scope, viewer, &[id]).await?.pop();
         let seen = seen.filter(|seen| Kind::parse(&seen.job.kind) == Some(Kind::Export));
         let mine = |file: &File| file.user_id == caller.id();
         let file = export::by_job(scope.read(), id).await?.filter(mine);

@@ -1,6 +1,6 @@
 //! Exports: files of creators and their posts.
 
-use entity::job::query::{self, Viewer};
+use entity::job::query::Viewer;
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path};
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::export_file::{ExportView, Found};
 use super::export_order::{How, Whose, start};
+use super::follow;
 use super::submit::JobAnswer;
 use crate::body::JsonBody;
 use crate::identity::Caller;
@@ -152,8 +153,7 @@ impl Exports {
         };
         let percent = view.progress.as_ref().and_then(|progress| progress.percent);
         let scope = state.scope(&caller.0);
-        let retries =
-            query::seen(scope.read(), Viewer::User(caller.id()), &[job_id.0]).await?.pop();
+        let retries = follow::seen(&scope, Viewer::User(caller.id()), &[job_id.0]).await?.pop();
         Ok(Json(ListExportJob {
             id: view.job_id,
             status: status.to_owned(),

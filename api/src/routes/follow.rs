@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use entity::Scope;
 use entity::job::query::{self, Seen, Stamp, Viewer};
+use entity::{DbErr, Scope};
 use jobs::watch::Waiting;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ impl Follower {
     pub(crate) async fn read(&mut self) -> Result<Option<Seen>, Problem> {
         // Before the job itself: what changes in between is read again, never missed.
         self.at = self.state.stamp(self.id).await?.unwrap_or_default();
-        Ok(query::seen(self.scope.read(), self.viewer, &[self.id]).await?.pop())
+        Ok(seen(&self.scope, self.viewer, &[self.id]).await?.pop())
     }
 
     /// Returns when something has changed since the last [`Self::read`].
@@ -53,6 +53,14 @@ impl Follower {
     }
 }
 
+/// The jobs that the viewer may see: several statements, in one transaction of theirs.
+pub(crate) async fn seen(scope: &Scope, viewer: Viewer, ids: &[Uuid]) -> Result<Vec<Seen>, DbErr> {
+    let tx = scope.reading().await?;
+    let seen = query::seen(&tx, viewer, ids).await?;
+    tx.commit().await?;
+    Ok(seen)
+}
+
 /// The job once it has ended, or as it stands after the wait.
 pub(crate) async fn until_done(
     state: &AppState,
@@ -62,7 +70,7 @@ pub(crate) async fn until_done(
 ) -> Result<Option<Seen>, Problem> {
     if wait.is_zero() {
         let scope = state.scope(&caller.0);
-        return Ok(query::seen(scope.read(), caller.viewer(), &[id]).await?.pop());
+        return Ok(seen(&scope, caller.viewer(), &[id]).await?.pop());
     }
     let mut follower = Follower::new(state, caller, id);
     let deadline = Instant::now() + wait;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::flat_job::{self, FlatJob};
-use super::follow::Follower;
+use super::follow::{self, Follower};
 use super::profile_body;
 use super::submit::{self, JobAnswer, RETRY_AFTER_S, Work};
 use crate::body::JsonBody;
@@ -104,7 +104,7 @@ pub(super) fn unknown(id: Uuid) -> Problem {
 
 async fn find(state: &AppState, caller: &Caller, id: Uuid) -> Result<Seen, Problem> {
     let scope = state.scope(&caller.0);
-    let found = query::seen(scope.read(), caller.viewer(), &[id]).await?.pop();
+    let found = follow::seen(&scope, caller.viewer(), &[id]).await?.pop();
     found.ok_or_else(|| unknown(id))
 }
 
@@ -312,7 +312,7 @@ impl JobRoutes {
 async fn views(state: &AppState, caller: &Caller, ids: &[Uuid]) -> Result<Vec<JobView>, Problem> {
     let mut items = vec![];
     let scope = state.scope(&caller.0);
-    for seen in query::seen(scope.read(), caller.viewer(), ids).await? {
+    for seen in follow::seen(&scope, caller.viewer(), ids).await? {
         items.push(view::job_view(state, &seen).await?);
     }
     Ok(items)

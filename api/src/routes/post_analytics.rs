@@ -14,6 +14,7 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::follow;
 use super::jobs::parse_cursor;
 use super::profile_body::post_ai;
 use super::profile_view::PostAi;
@@ -175,8 +176,7 @@ impl PostAnalytics {
         let code = self::shortcode_of_path(&shortcode.0)?;
         let reached = within_reach(&state, &caller, std::slice::from_ref(&code)).await?;
         let reach = reached.into_iter().next().ok_or_else(Problem::internal)?;
-        let scope = state.scope(&caller.0);
-        let db = scope.read();
+        let db = &state.scope(&caller.0).reading().await?;
         let stored = post::by_id(db, reach.id).await?.ok_or_else(|| not_stored(&[code]))?;
         let creator = profile::by_id(db, reach.profile_id).await?.ok_or_else(Problem::internal)?;
         let details = posts::details(db, reach.id).await?;
@@ -213,13 +213,12 @@ impl PostAnalytics {
         let filter = Filter { kind, before, ..Filter::default() };
         // An operator's own, too.
         let (scope, viewer) = (state.scope(&caller.0), Viewer::User(caller.id()));
-        let db = scope.read();
-        let mut ids = query::page(db, viewer, &filter, limit + 1).await?;
+        let mut ids = query::page(scope.read(), viewer, &filter, limit + 1).await?;
         let more = ids.len() as u64 > limit;
         ids.truncate(limit as usize);
         let next = ids.last().filter(|_| more).map(Uuid::to_string);
         let mut items = vec![];
-        for seen in query::seen(db, viewer, &ids).await? {
+        for seen in follow::seen(&scope, viewer, &ids).await? {
             items.push(view::job_view(&state, &seen).await?);
         }
         Ok(Json(AnalysisPage { items, next }))

@@ -172,11 +172,11 @@ async fn fill(
     pictures: &Pictures,
     view: &mut ProfileView,
 ) -> Result<(), Problem> {
-    let scope = state.common();
-    let db = scope.read();
-    let figures = post::figures(db, profile.id).await?;
-    let posts = post::page(db, profile.id, None, POSTS_ON_PROFILE).await?;
-    let related = related_profile::of(db, profile.id).await?;
+    let tx = state.common().reading().await?;
+    let figures = post::figures(&tx, profile.id).await?;
+    let posts = post::page(&tx, profile.id, None, POSTS_ON_PROFILE).await?;
+    let related = related_profile::of(&tx, profile.id).await?;
+    tx.commit().await?;
     view.full_name.clone_from(&profile.full_name);
     view.biography.clone_from(&profile.biography);
     view.external_url.clone_from(&profile.external_url);

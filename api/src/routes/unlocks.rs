@@ -204,8 +204,8 @@ impl Unlocks {
             return Err(Problem::field("page_size", "must be from 1 to 50"));
         }
         let (page, size) = (page as u64, page_size as u64);
-        let (scope, user) = (state.scope(&caller.0), caller.id());
-        let db = scope.read();
+        let user = caller.id();
+        let db = &state.scope(&caller.0).reading().await?;
         let rows = read::unlocked(db, user, size, (page - 1) * size).await?;
         let total = read::unlocked_count(db, user).await?.max(0) as u64;
         let profiles = rows.into_iter().map(|row| UnlockedCreator {

@@ -3,8 +3,9 @@
 use clap::ValueEnum;
 use entity::db::Plans;
 use jobs::process::Failure;
-use migration::{Migrator, MigratorTrait};
+use migration::{Migrator, MigratorTrait, login};
 use sea_orm_migration::migrator::MigrationStatus;
+use sea_orm_migration::sea_orm::{DbBackend, DbErr};
 
 use super::out;
 use crate::config::Settings;
@@ -28,6 +29,17 @@ pub(crate) async fn run(settings: &Settings, action: Action) -> Result<(), Failu
     match action {
         Action::Up => {
             Migrator::up(&tables, None).await.map_err(Failure::during("migrations failed"))?;
+            if let Some((name, password)) = &settings.common.login
+                && db.backend() == DbBackend::Postgres
+            {
+                let added = login::add(&tables, name, password.expose()).await;
+                // The statement holds the password, and drivers quote statements.
+                let hidden = |error: DbErr| {
+                    let error = error.to_string().replace(password.expose(), "***");
+                    Failure::new(format!("DATABASE_LOGIN was not made: {error}"))
+                };
+                added.map_err(hidden)?;
+            }
         }
         Action::Down => {
             Migrator::down(&tables, Some(1))

@@ -32,6 +32,9 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// `DATABASE_URL`; unset = a file in the data dir.
     pub database_url: Option<Secret>,
+    /// `DATABASE_LOGIN` and `DATABASE_LOGIN_PASSWORD`: whom processes connect as, for the command
+    /// that makes the tables.
+    pub login: Option<(String, Secret)>,
     /// `DATABASE_MAX_CONNECTIONS`; unset = what the role needs.
     pub max_connections: Option<u32>,
     /// `REDIS_URL`, with `REDIS_PASSWORD` in it; unset = tickets in memory.
@@ -57,6 +60,7 @@ impl Settings {
         let settings = Self {
             data_dir: env.text("FARM_DATA_DIR").map_or_else(|| "farm-data".into(), PathBuf::from),
             database_url: database_url(env)?,
+            login: login(env)?,
             max_connections: max_connections(env)?,
             redis_url: redis_url(env)?,
             redis_prefix: redis_prefix(env)?,
@@ -195,6 +199,19 @@ fn database_url(env: &Env) -> Result<Option<Secret>, Failure> {
         }
     }
     Ok(url)
+}
+
+fn login(env: &Env) -> Result<Option<(String, Secret)>, Failure> {
+    match (env.text("DATABASE_LOGIN"), env.secret("DATABASE_LOGIN_PASSWORD")?) {
+        (Some(name), Some(password)) => Ok(Some((name.to_owned(), password))),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            Err(Failure::new("DATABASE_LOGIN is set without DATABASE_LOGIN_PASSWORD; set both"))
+        }
+        (None, Some(_)) => {
+            Err(Failure::new("DATABASE_LOGIN_PASSWORD is set without DATABASE_LOGIN; set both"))
+        }
+    }
 }
 
 fn max_connections(env: &Env) -> Result<Option<u32>, Failure> {

@@ -276,7 +276,9 @@ async fn nothing_that_was_booked_can_be_altered() {
         "UPDATE credit_transactions SET amount = 1, balance_after = balance_before + 1",
         "DELETE FROM credit_transactions",
     ] {
-        let refused = sql::execute(system.db().write(), text, args![]).await.unwrap_err();
+        // Not by the farm, which has no right to, nor by whoever owns the tables.
+        sql::execute(system.db().write(), text, args![]).await.unwrap_err();
+        let refused = sql::execute(&system.owner().await, text, args![]).await.unwrap_err();
         assert!(refused.to_string().contains("append-only"), "{refused}");
     }
     assert_eq!(booked(&system, dana).await, [(TransactionType::Earn, 1_000)]);

@@ -171,14 +171,13 @@ async fn a_thousand_streams_cost_no_more_than_their_places() {
         streams.push(stream);
     }
     assert_eq!(system.jobs.watch().waited_for(), STREAMS);
-    // All wait at once: if each of them held a connection, nobody else would get one.
+    // All wait at once: if each of them held a connection, nobody else would get one, and be told
+    // so after a few seconds.
     let waiting: Vec<_> = streams
         .into_iter()
         .map(|mut stream| tokio::spawn(async move { stream.rest().await }))
         .collect();
-    let asked = Instant::now();
     dana.get(&job(jobs[0].id, "")).await.expect(200);
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     system.add_worker().await;
     for stream in waiting {
         assert_eq!(stream.await.unwrap().last().unwrap().word, "succeeded");

@@ -184,7 +184,10 @@ async fn a_link_is_good_for_its_file_for_a_week_and_only_as_it_was_given() {
         check_no_sign_out(&refused.expect_problem(403, "link_refused"));
     }
     emil.get(&format!("{EXPORT}/{id}")).await.expect_problem(404, "export_not_found");
-    system.as_user("admin").await.get(&format!("{EXPORT}/{id}")).await.expect(200);
+    // Exports are their owner's alone: operators see the job, and not the file.
+    let admin = system.as_user("admin").await;
+    admin.get(&format!("{EXPORT}/{id}")).await.expect_problem(404, "export_not_found");
+    admin.get(&format!("/api/v1/jobs/{id}")).await.expect(200);
 
     system.advance(Duration::from_secs(7 * 24 * 3_600 + 1)).await;
     check_no_sign_out(&system.api().get(&link).await.expect_problem(403, "link_refused"));

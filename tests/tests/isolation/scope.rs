@@ -151,3 +151,24 @@ async fn a_price_that_is_not_asked_any_more_is_out_of_sight() {
     db.close().await.unwrap();
     site.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_made_with_nothing_but_the_roles() {
+    let site = Site::open().await;
+    // Of the whole server: others run this at the same time in databases of their own.
+    let name = format!("farm_login_{}", Uuid::now_v7().simple());
+    migration::login::add(&site.owner, &name, "it's \"hush\"").await.unwrap();
+    migration::login::add(&site.owner, &name, "another").await.unwrap();
+    let mut url = url::Url::parse(&site.url()).unwrap();
+    url.set_username(&name).unwrap();
+    assert!(Db::owner(url.as_str()).await.is_err(), "with another's password");
+    url.set_password(Some("another")).unwrap();
+    let db = Db::connect(url.as_str(), 1).await.unwrap();
+    assert_eq!(count(&db.acting_for(Actor::User(user(1))), "credit_wallets").await, 1);
+    db.close().await.unwrap();
+    for bad in ["Robert'); --", "", "1st", "farm"] {
+        assert!(migration::login::add(&site.owner, bad, "x").await.is_err(), "{bad:?}");
+    }
+    site.owner.execute_unprepared(&format!("DROP ROLE {name}")).await.unwrap();
+    site.close().await;
+}
