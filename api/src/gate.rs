@@ -5,6 +5,7 @@ use entity::ledger::Refusal;
 use entity::ledger::prices::{self, Price};
 use entity::ledger::read;
 use entity::ledger::spend::{Purchase, Spent};
+use entity::ledger::till::TillError;
 use entity::time::Time;
 use poem::http::StatusCode;
 use poem_openapi::Object;
@@ -91,9 +92,15 @@ pub(crate) async fn buy(
         };
         return CreditInfo::free(state, caller, since).await;
     }
-    match state.till.pay(state, purchase).await? {
-        Ok(spent) => Ok(CreditInfo::of(&spent)),
-        Err(refusal) => Err(refused(&refusal)),
+    match state.till.pay(purchase).await {
+        Ok(Ok(spent)) => Ok(CreditInfo::of(&spent)),
+        Ok(Err(refusal)) => Err(refused(&refusal)),
+        Err(full @ TillError::Full) => {
+            let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", full.to_string());
+            Err(busy.header("Retry-After", "1"))
+        }
+        Err(TillError::BrokenOff) => Err(Problem::internal()),
+        Err(TillError::Db(error)) => Err(error.into()),
     }
 }
 

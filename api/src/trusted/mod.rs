@@ -17,5 +17,4 @@ pub(crate) mod live;
 pub(crate) mod queues;
 pub(crate) mod searches;
 pub mod state;
-pub(crate) mod till;
 pub(crate) mod workers;

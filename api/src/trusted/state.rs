@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use entity::job::query::{self, Means};
+use entity::ledger::till::Till;
 use entity::{Actor, Db, DbErr, Scope, Time, clock};
 use jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 
 use super::identity::{Identity, SignedIn, Tokens};
 use super::live::Live;
-use super::till::Till;
 use crate::files::Files;
 use crate::limits::Limits;
 use crate::problem::Problem;
@@ -84,6 +84,7 @@ impl AppState {
         files: Files,
         limits: Limits,
     ) -> Self {
+        let till = Till::new(jobs.db().clone());
         Self(Arc::new(Shared {
             jobs,
             identity: identity.into(),
@@ -95,7 +96,7 @@ impl AppState {
             live: Live::default(),
             tokens: Tokens::default(),
             shelf: Shelf::default(),
-            till: Till::default(),
+            till,
             clock: Recent::new(CLOCK_TTL, 1),
             durations: Mutex::default(),
         }))

@@ -31,6 +31,7 @@ pub mod read;
 pub mod reset;
 pub mod settle;
 pub mod spend;
+pub mod till;
 
 use sea_orm::DbErr;
 use sea_orm::prelude::Uuid;

@@ -35,3 +35,4 @@ mod renames;
 mod repeats;
 mod sessions;
 mod stop;
+mod tenants;

@@ -3,21 +3,19 @@
 //! which locks the wallet with `SELECT … FOR UPDATE`.
 
 mod classic;
-mod till;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use entity::Db;
 use entity::ledger::account::{Income, Why};
-use entity::ledger::spend::{self, Purchase};
+use entity::ledger::spend::Purchase;
+use entity::ledger::till::Till;
 use entity::ledger::{GrantSource, TransactionType, adjust, audit};
 use jobs::process::Failure;
 use uuid::Uuid;
 
 use self::classic::Classic;
-use self::till::Till;
 use super::figure::{Latencies, Report, Spread};
 use super::stack::Stack;
 use super::{Common, host, say};
@@ -73,7 +71,7 @@ pub(super) async fn run(settings: &Settings, options: &Options) -> Result<Report
             let lasts = Duration::from_secs(lasts.into());
             let till = Till::new(db.clone());
             let farm =
-                load(options.callers, wallets, lasts, async |user| till.pay(purchase(user)).await);
+                load(options.callers, wallets, lasts, async |user| pay(&till, user).await);
             let farm = farm.await?;
             let other =
                 load(options.callers, wallets, lasts, async |user| classic.pay(user, COST).await);
@@ -114,6 +112,11 @@ pub(super) async fn run(settings: &Settings, options: &Options) -> Result<Report
     say("done");
     stack.finish().await?;
     Ok(report)
+}
+
+async fn pay(till: &Till, user: Uuid) -> Result<(), Failure> {
+    let paid = till.pay(purchase(user)).await.map_err(Failure::during("a purchase"))?;
+    paid.map(drop).map_err(|refusal| Failure::new(format!("refused: {refusal}")))
 }
 
 /// Something that nobody bought before.
@@ -185,10 +188,10 @@ struct Probes {
 async fn probe(stack: &Stack, user: Uuid, spent: &mut u64) -> Result<Probes, Failure> {
     stack.execute("CREATE TABLE IF NOT EXISTS bench_commit (at timestamptz)").await?;
     let mut probes = Probes::default();
-    let till = Arc::new(Till::new(stack.db().clone()));
+    let till = Till::new(stack.db().clone());
     for n in 0..PROBES {
         let began = Instant::now();
-        till.pay(purchase(user)).await?;
+        pay(&till, user).await?;
         let gate = began.elapsed();
         *spent += 1;
         let began = Instant::now();
@@ -213,15 +216,4 @@ async fn adds_up(db: &Db, purchases: u64) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(format!("{purchases} purchases booked as {spent:?} credits; {audit:?}")))
-}
-
-/// One transaction for all of these.
-async fn book(db: &Db, purchases: &[Purchase]) -> Result<(), Failure> {
-    let tx = db.begin().await?;
-    let answers = spend::spend(&tx, purchases).await?;
-    tx.commit().await?;
-    match answers.into_iter().find_map(Result::err) {
-        Some(refusal) => Err(Failure::new(format!("refused: {refusal}"))),
-        None => Ok(()),
-    }
 }
