@@ -2,6 +2,7 @@
 //! Postgres and a Redis, with a demo provider in the test's own process.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,8 +165,7 @@ impl Cluster {
             _dir: dir,
         };
         for _ in 0..options.apis {
-            let api = cluster.spawn(&["api"], "api listens on");
-            cluster.apis.push(api);
+            cluster.add_api();
         }
         for _ in 0..options.workers {
             cluster.add_worker();
@@ -178,6 +178,18 @@ impl Cluster {
 
     fn spawn(&self, args: &[&str], ready: &str) -> Process {
         Process::start(&self.program, args, &self.env, ready)
+    }
+
+    /// An operator's command, to its end: its first line, and how it ended.
+    pub fn command(&self, args: &[&str]) -> (String, ExitStatus) {
+        let process = self.spawn(args, "");
+        (process.said.clone(), process.wait())
+    }
+
+    /// One more front door.
+    pub fn add_api(&mut self) {
+        let api = self.spawn(&["api"], "api listens on");
+        self.apis.push(api);
     }
 
     /// One more worker.

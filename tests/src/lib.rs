@@ -12,6 +12,7 @@
 #![allow(clippy::return_self_not_must_use)]
 
 pub mod bucket;
+pub mod buyers;
 mod client;
 pub mod cluster;
 pub mod gotrue;
@@ -40,6 +41,21 @@ pub fn on_cluster() -> bool {
         Ok("cluster") => true,
         Ok(other) => panic!("TEST_STACK must be machine or cluster, not {other}"),
     }
+}
+
+/// Whether storms take their long form: `TEST_STORM=long`.
+#[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
+pub fn long_storms() -> bool {
+    std::env::var("TEST_STORM").is_ok_and(|form| form == "long")
+}
+
+/// How long storms over money go on, at least: `TEST_STORM_SECONDS`. Otherwise a minute in the long
+/// form, and no longer than a few kills take in the short one.
+#[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
+pub fn storm_lasts() -> Duration {
+    let asked = std::env::var("TEST_STORM_SECONDS").ok();
+    let asked = asked.map(|text| text.parse().expect("TEST_STORM_SECONDS: a number"));
+    Duration::from_secs(asked.unwrap_or(if long_storms() { 60 } else { 0 }))
 }
 
 /// How long a condition may take before the test fails.

@@ -21,9 +21,8 @@ use uuid::Uuid;
 const USERS: usize = 4;
 
 /// The long form: default leases, minutes instead of seconds.
-#[allow(clippy::disallowed_methods)] // a switch of the test run, not a setting of the farm
 pub fn long() -> bool {
-    std::env::var("TEST_STORM").is_ok_and(|form| form == "long")
+    tests::long_storms()
 }
 
 /// Seconds a worker lives without renewing.

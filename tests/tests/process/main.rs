@@ -2,6 +2,9 @@
 //! happens twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod exports;
+mod money;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,16 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use entity::aggregate::Aggregate;
-use entity::enums::{ExportFormat, Queue};
-use entity::ledger::account::{Income, Why};
-use entity::ledger::{Action, GrantSource, TransactionType, adjust, audit};
+use entity::enums::Queue;
 use entity::post::analysis;
 use entity::{Db, effect, schedule, sql};
-use jobs::kinds::export::Export;
-use jobs::kinds::noop::{Noop, NoopFail};
+use jobs::kinds::noop::Noop;
 use jobs::kinds::profile_fetch::ProfileFetch;
 use jobs::memory::MemoryTickets;
-use jobs::submit::{Cost, new_job};
+use jobs::submit::new_job;
 use jobs::{Jobs, Options};
 use tempfile::TempDir;
 use tests::program::program;
@@ -290,147 +290,5 @@ async fn an_analysis_that_is_killed_goes_on_where_its_last_chunk_was_stored() {
     let facts = analysis::facts(db, profile.id).await.unwrap();
     let derived = Aggregate::of(&facts, 200);
     assert_eq!(derived.differences(&Aggregate::stored(&profile)), []);
-    assert!(farm.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn work_that_costs_is_paid_once_although_the_farm_is_killed_in_the_middle_of_it() {
-    const JOBS: i64 = 200;
-    let (program, data) = (program(), TempDir::new().unwrap());
-    let mut farm = Farm::up(&program, data.path(), 4);
-    let beside = Beside::open(data.path()).await;
-    let db = beside.jobs.db();
-    let demo = entity::user::by_email(db.read(), "demo@example.test").await.unwrap().unwrap().id;
-    let tx = db.begin().await.unwrap();
-    let (source, kind) = (GrantSource::Topup, TransactionType::Purchase);
-    let income = Income { source, kind, amount: 10_000, expires_at: None };
-    adjust::receive(&tx, demo, &income, Why::of("a story")).await.unwrap();
-    tx.commit().await.unwrap();
-    let before = audit::audit(db.read()).await.unwrap().credits;
-    let costs = Options {
-        queue: Some(Queue::Fetch),
-        user_id: Some(demo),
-        cost: Cost::Of(Action::PostAnalytics),
-        ..Options::default()
-    };
-    let submit = async |jobs: std::ops::Range<i64>| {
-        for n in jobs {
-            let fail = (n % 5 == 0).then_some(NoopFail::Fatal);
-            let noop = Noop { ms: 150, effects: true, fail, ..Noop::default() };
-            beside.jobs.submit(&noop, &costs).await.unwrap();
-        }
-    };
-    submit(0..JOBS / 2).await;
-    for done in [10, 40, 70] {
-        beside.until(SUCCEEDED, done).await;
-        beside.until(RUNNING, 3).await;
-        farm.kill();
-        let open = "credit_holds WHERE state = 'held'";
-        assert!(beside.count(open).await > 0, "killed in the middle of it");
-        if done == 40 {
-            // Holds that are made while nobody is there.
-            submit(JOBS / 2..JOBS).await;
-        }
-        let dead = audit::audit(db.read()).await.unwrap();
-        assert!(dead.drifts.is_empty() && dead.unearned_holds == 0, "{dead:#?}");
-        farm = Farm::up(&program, data.path(), 4);
-    }
-    beside.until(SUCCEEDED, JOBS * 4 / 5).await;
-    beside.until("jobs WHERE state = 'failed'", JOBS / 5).await;
-    let audit = audit::audit(db.read()).await.unwrap();
-    assert!(audit.is_clean() && audit.held == 0, "{audit:#?}");
-    assert_eq!(before - audit.credits, 5 * JOBS * 4 / 5, "what was done, and nothing else");
-    assert_eq!(beside.count("credit_transactions WHERE transaction_type = 'spend'").await, 160);
-    assert!(beside.count("jobs WHERE lost > 0").await > 0, "somebody lost a run");
-    assert!(farm.stop().success());
-}
-
-/// A creator with many posts, unlocked for the demo user, and the export of all of it.
-async fn large_export(beside: &Beside, posts: i64) -> (Export, Options) {
-    use sea_orm::ConnectionTrait;
-    let db = beside.jobs.db();
-    for text in [
-        "INSERT INTO profiles (id, username, partial, data_quality_score, refresh_count, \
-         last_refreshed, created_at, updated_at, raw_data) \
-         SELECT randomblob(16), 'large', 0, 50, 1, ms, ms, ms, '{}' FROM farm_now"
-            .to_owned(),
-        "INSERT INTO user_profile_access (id, user_id, profile_id, granted_at, expires_at) \
-         SELECT randomblob(16), u.id, p.id, ms, ms + 86400000 FROM users u, profiles p, farm_now \
-         WHERE u.email = 'demo@example.test'"
-            .to_owned(),
-        format!(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {posts}) \
-             INSERT INTO posts (id, profile_id, shortcode, caption, taken_at_timestamp, hashtags, \
-             mentions, post_images, post_thumbnails, created_at, updated_at, raw_data) \
-             SELECT randomblob(16), p.id, 'P' || i, 'Number ' || i, i, '[]', '[]', '[]', '[]', ms, \
-             ms, '{{}}' FROM n, profiles p, farm_now"
-        ),
-    ] {
-        db.write().execute_unprepared(&text).await.unwrap();
-    }
-    let owner = entity::user::by_email(db.read(), "demo@example.test").await.unwrap().unwrap().id;
-    let large = entity::profile::by_username(db.read(), "large").await.unwrap().unwrap().id;
-    let export = Export {
-        profile_ids: vec![large],
-        profiles: true,
-        posts: true,
-        format: ExportFormat::Xlsx,
-        byte_order_mark: false,
-    };
-    (export, Options { user_id: Some(owner), ..Options::default() })
-}
-
-/// The run of that number has begun to write.
-fn writes(run: i32) -> String {
-    format!(
-        "jobs WHERE kind = 'export' AND state = 'running' AND run = {run} AND progress_done > 0"
-    )
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_is_killed_is_made_once_and_no_part_of_it_is_seen() {
-    const POSTS: i64 = 40_000;
-    let (program, data) = (program(), TempDir::new().unwrap());
-    let mut farm = Farm::up(&program, data.path(), 1);
-    let beside = Beside::open(data.path()).await;
-    let (export, options) = large_export(&beside, POSTS).await;
-    let id = beside.jobs.submit(&export, &options).await.unwrap().id;
-    for run in 1..=2 {
-        beside.until(&writes(run), 1).await;
-        assert_eq!(beside.count("exports").await, 0, "nothing is known of it yet");
-        farm.kill();
-        farm = Farm::up(&program, data.path(), 1);
-    }
-    beside.until("jobs WHERE kind = 'export' AND state = 'succeeded'", 1).await;
-    assert_eq!(beside.count("exports").await, 1);
-    let db = beside.jobs.db();
-    let file = entity::export::by_job(db.read(), id).await.unwrap().unwrap();
-    assert_eq!(file.rows_written, POSTS + 1);
-    let bytes = std::fs::read(data.path().join("objects").join(&file.object_key)).unwrap();
-    assert_eq!(jobs::storage::sha256_hex(&bytes), file.sha256, "whole");
-    let job = entity::job::query::by_id(db.read(), id).await.unwrap().unwrap();
-    assert_eq!((job.lost, job.run), (2, 3), "killed twice in the middle of it");
-    assert!(farm.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_whose_creator_becomes_locked_while_it_is_written_leaves_no_file() {
-    let (program, data) = (program(), TempDir::new().unwrap());
-    let farm = Farm::up(&program, data.path(), 1);
-    let beside = Beside::open(data.path()).await;
-    let (export, options) = large_export(&beside, 40_000).await;
-    let id = beside.jobs.submit(&export, &options).await.unwrap().id;
-    beside.until(&writes(1), 1).await;
-    let db = beside.jobs.db();
-    let text = "UPDATE user_profile_access SET expires_at = 1";
-    sql::execute(db.write(), text, vec![]).await.unwrap();
-    beside.until("jobs WHERE kind = 'export' AND state = 'failed'", 1).await;
-    let job = entity::job::query::by_id(db.read(), id).await.unwrap().unwrap();
-    assert_eq!((job.error_code.as_deref(), job.run), (Some("profiles_locked"), 1));
-    assert_eq!(job.error_message.as_deref(), Some("not unlocked: large"));
-    assert_eq!((beside.count("exports").await, beside.count("stored_objects").await), (0, 0));
-    let folder = data.path().join("objects/exports").join(id.to_string());
-    let left = std::fs::read_dir(&folder).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "{}", folder.display());
     assert!(farm.stop().success());
 }
