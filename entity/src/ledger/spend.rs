@@ -70,7 +70,8 @@ pub struct Spent {
 }
 
 impl Purchase {
-    fn user(&self) -> Uuid {
+    /// Who pays.
+    pub fn user(&self) -> Uuid {
         match self {
             Self::Unlock { user, .. } | Self::Posts { user, .. } => *user,
         }

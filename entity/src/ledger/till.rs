@@ -1,10 +1,13 @@
 //! Where reading is paid for. Purchases that come while others are being booked are booked together
 //! in one transaction: a commit waits for the disk, and one for many costs what one for each would.
+//!
+//! There are several lanes, so that one is booked while another waits for the disk. All purchases of
+//! a user are in the same one: no two lanes ever want the same wallet.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 use tokio::sync::oneshot;
 
 use super::Refusal;
@@ -13,11 +16,15 @@ use crate::db::{Db, is_conflict};
 
 /// Purchases of one transaction, at most.
 const MOST: usize = 256;
-/// Purchases that wait, at most; more are refused rather than kept waiting.
+/// Purchases that wait in a lane, at most; more are refused rather than kept waiting.
 const WAITING: usize = 10_000;
+/// Lanes where several can write at once.
+const LANES: usize = 2;
 
 /// What became of a purchase.
 type Answer = Result<Result<Spent, Refusal>, DbErr>;
+/// What became of several.
+type Answers = Result<Vec<Result<Spent, Refusal>>, DbErr>;
 
 /// Why a purchase was neither booked nor refused.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +40,14 @@ pub enum TillError {
     Db(#[from] DbErr),
 }
 
-/// A queue, and who books what waits in it. All handles are on the same one.
+/// Queues, and who books what waits in them. All handles are on the same ones.
 #[derive(Clone, Debug)]
 pub struct Till(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     db: Db,
-    queue: Mutex<Queue>,
+    lanes: Vec<Mutex<Queue>>,
     transactions: AtomicU64,
 }
 
@@ -54,8 +61,10 @@ struct Queue {
 impl Till {
     /// Books in this database.
     pub fn new(db: Db) -> Self {
-        let (queue, transactions) = (Mutex::default(), AtomicU64::default());
-        Self(Arc::new(Inner { db, queue, transactions }))
+        // SQLite has one writer.
+        let lanes = if db.backend() == DbBackend::Sqlite { 1 } else { LANES };
+        let lanes = std::iter::repeat_with(Mutex::default).take(lanes).collect();
+        Self(Arc::new(Inner { db, lanes, transactions: AtomicU64::default() }))
     }
 
     /// How many transactions there were.
@@ -77,11 +86,12 @@ impl Till {
         book: impl Fn(Arc<Inner>, Vec<Purchase>) -> F + Clone + Send + 'static,
     ) -> Result<Result<Spent, Refusal>, TillError>
     where
-        F: Future<Output = Result<Vec<Result<Spent, Refusal>>, DbErr>> + Send,
+        F: Future<Output = Answers> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
+        let lane = (purchase.user().as_u128() % self.0.lanes.len() as u128) as usize;
         let first = {
-            let mut queue = self.0.queue();
+            let mut queue = self.0.queue(lane);
             if queue.waiting.len() >= WAITING {
                 return Err(TillError::Full);
             }
@@ -90,21 +100,18 @@ impl Till {
         };
         if first {
             // On its own: a caller that hangs up takes nobody's purchase along.
-            tokio::spawn(serve(self.0.clone(), book));
+            tokio::spawn(serve(Shift { inner: self.0.clone(), lane }, book));
         }
         Ok(answer.await.map_err(|_| TillError::BrokenOff)??)
     }
 }
 
 impl Inner {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self, lane: usize) -> MutexGuard<'_, Queue> {
+        self.lanes[lane].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn try_spend(
-        &self,
-        purchases: &[Purchase],
-    ) -> Result<Vec<Result<Spent, Refusal>>, DbErr> {
+    async fn try_spend(&self, purchases: &[Purchase]) -> Answers {
         self.transactions.fetch_add(1, Ordering::Relaxed);
         let tx = self.db.begin().await?;
         let answers = spend::spend(&tx, purchases).await?;
@@ -113,14 +120,17 @@ impl Inner {
     }
 }
 
-/// One who books. Should they fall over, those who wait must not wait for ever: their places are
-/// given up, and whoever comes next finds the till closed and opens it.
-struct Shift(Arc<Inner>);
+/// One who books in a lane. Should they fall over, those who wait must not wait for ever: their
+/// places are given up, and whoever comes next finds the lane closed and opens it.
+struct Shift {
+    inner: Arc<Inner>,
+    lane: usize,
+}
 
 impl Drop for Shift {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let mut queue = self.0.queue();
+            let mut queue = self.inner.queue(self.lane);
             queue.open = false;
             queue.waiting.clear();
         }
@@ -128,14 +138,13 @@ impl Drop for Shift {
 }
 
 /// Books what waits until nothing does.
-async fn serve<F>(inner: Arc<Inner>, book: impl Fn(Arc<Inner>, Vec<Purchase>) -> F)
+async fn serve<F>(shift: Shift, book: impl Fn(Arc<Inner>, Vec<Purchase>) -> F)
 where
-    F: Future<Output = Result<Vec<Result<Spent, Refusal>>, DbErr>>,
+    F: Future<Output = Answers>,
 {
-    let shift = Shift(inner);
     loop {
         let batch: Vec<_> = {
-            let mut queue = shift.0.queue();
+            let mut queue = shift.inner.queue(shift.lane);
             let most = queue.waiting.len().min(MOST);
             queue.open = most > 0;
             queue.waiting.drain(..most).collect()
@@ -144,7 +153,7 @@ where
             return;
         }
         let (purchases, senders): (Vec<Purchase>, Vec<_>) = batch.into_iter().unzip();
-        match book(shift.0.clone(), purchases.clone()).await {
+        match book(shift.inner.clone(), purchases.clone()).await {
             Ok(answers) => {
                 for (sender, answer) in senders.into_iter().zip(answers) {
                     // Who has gone finds it bought when they come again.
@@ -154,7 +163,7 @@ where
             // One of them may be what the database refuses: each for itself.
             Err(_) => {
                 for (sender, purchase) in senders.into_iter().zip(purchases) {
-                    let alone = book(shift.0.clone(), vec![purchase]).await;
+                    let alone = book(shift.inner.clone(), vec![purchase]).await;
                     let answer =
                         alone.and_then(|mut answers| answers.pop().ok_or(DbErr::RecordNotInserted));
                     let _ = sender.send(answer);
@@ -165,10 +174,7 @@ where
 }
 
 /// One transaction; again when others were in its way.
-async fn spend_all(
-    inner: Arc<Inner>,
-    purchases: Vec<Purchase>,
-) -> Result<Vec<Result<Spent, Refusal>>, DbErr> {
+async fn spend_all(inner: Arc<Inner>, purchases: Vec<Purchase>) -> Answers {
     let mut done = inner.try_spend(&purchases).await;
     for _ in 0..3 {
         if !matches!(&done, Err(error) if is_conflict(error)) {
@@ -191,19 +197,13 @@ mod tests {
         Purchase::Unlock { user: Uuid::now_v7(), profile: Uuid::now_v7() }
     }
 
-    async fn falls_over(
-        _: Arc<Inner>,
-        _: Vec<Purchase>,
-    ) -> Result<Vec<Result<Spent, Refusal>>, DbErr> {
+    async fn falls_over(_: Arc<Inner>, _: Vec<Purchase>) -> Answers {
         // So that others come to wait behind it.
         tokio::time::sleep(Duration::from_millis(50)).await;
         panic!("told to");
     }
 
-    async fn refuses(
-        _: Arc<Inner>,
-        purchases: Vec<Purchase>,
-    ) -> Result<Vec<Result<Spent, Refusal>>, DbErr> {
+    async fn refuses(_: Arc<Inner>, purchases: Vec<Purchase>) -> Answers {
         Ok(purchases.iter().map(|_| Err(Refusal::NoWallet)).collect())
     }
 

@@ -152,6 +152,20 @@ impl Stream {
     }
 }
 
+/// GET; of a stream no more than the first event, for it may go on for ever.
+pub async fn first_of(client: &Client, path: &str) -> Answer {
+    let response = client.open(path).await;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = if response.content_type() == Some("text/event-stream") {
+        let body = Box::pin(response.into_body().into_async_read());
+        Stream { body, text: String::new(), comments: 0 }.block().await.unwrap_or_default()
+    } else {
+        response.into_body().into_string().await.unwrap()
+    };
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status, headers, text, json }
+}
+
 /// A token of a user that is good for so many seconds, which may lie in the past.
 pub async fn token(system: &System, user: &str, ttl_s: i64) -> String {
     // The secret of every `System`.

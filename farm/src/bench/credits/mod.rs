@@ -70,8 +70,7 @@ pub(super) async fn run(settings: &Settings, options: &Options) -> Result<Report
             let lasts = if round == 0 { 1 } else { options.seconds };
             let lasts = Duration::from_secs(lasts.into());
             let till = Till::new(db.clone());
-            let farm =
-                load(options.callers, wallets, lasts, async |user| pay(&till, user).await);
+            let farm = load(options.callers, wallets, lasts, async |user| pay(&till, user).await);
             let farm = farm.await?;
             let other =
                 load(options.callers, wallets, lasts, async |user| classic.pay(user, COST).await);
