@@ -67,6 +67,8 @@ struct ChildrenOf {
 struct Left {
     job_id: Uuid,
     left_at: Option<Time>,
+    /// The job of theirs that waits for it.
+    parent_id: Option<Uuid>,
 }
 
 /// The jobs of `ids` the viewer may see, in the order of `ids`: those they asked for, joined, or
@@ -80,14 +82,19 @@ pub async fn seen<C: ConnectionTrait>(
     if let Viewer::User(user) = viewer {
         let mine: Vec<Left> = sql::all(
             db,
-            "SELECT job_id, left_at FROM job_watchers WHERE user_id = ? AND job_id IN {list} \
-             UNION ALL SELECT w.job_id, NULL FROM job_watchers w \
+            "SELECT job_id, left_at, parent_id FROM job_watchers \
+             WHERE user_id = ? AND job_id IN {list} \
+             UNION ALL SELECT w.job_id, NULL, w.parent_id FROM job_watchers w \
              JOIN job_watchers p ON p.job_id = w.parent_id \
              WHERE p.user_id = ? AND w.job_id IN {list}",
             args![user, list(ids), user, list(ids)],
         )
         .await?;
         jobs.retain_mut(|job| {
+            // Another's job may have started it: whose it is, and that it is there, is theirs.
+            job.parent_id = job.parent_id.filter(|parent| {
+                mine.iter().any(|w| w.job_id == job.id && w.parent_id == Some(*parent))
+            });
             let Some(watch) = mine.iter().find(|w| w.job_id == job.id) else {
                 return job.user_id == Some(user);
             };

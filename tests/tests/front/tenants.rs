@@ -35,7 +35,7 @@ struct Stage {
 
 impl Stage {
     async fn open() -> Self {
-        let mut system = System::builder().without_upkeep().start().await;
+        let mut system = System::builder().pictures().start().await;
         let dana = Person::signed_in(&system, "dana").await;
         let hers = set_up(&mut system, &dana).await;
         let mallory = Person::signed_in(&system, "mallory").await;
@@ -215,6 +215,8 @@ async fn no_operation_shows_or_changes_what_is_anothers() {
     }
     let export = format!("/api/export/{}", stage.hers["export"]);
     told.push_str(&dana.client.get(&export).await.expect(200).text);
+    // What she could not do would be missing below.
+    assert!(stage.wrong.is_empty(), "{}", stage.wrong.join("\n"));
     let marks = Marks::of(&stage.system, user).await;
     marks.are_in(&told);
 

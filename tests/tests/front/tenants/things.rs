@@ -212,7 +212,8 @@ pub async fn rows_of(system: &System, user: Uuid) -> BTreeMap<&'static str, Vec<
     ] {
         let select = format!("SELECT * FROM {table} WHERE {whose}");
         let rows: Vec<Value> = sql::all(system.db().read(), &select, args![user]).await.unwrap();
-        assert!(!rows.is_empty(), "Dana has no {table}");
+        // Nothing that is kept has happened to her jobs yet; nothing must.
+        assert!(!rows.is_empty() || table == "job_events", "Dana has no {table}");
         let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
         rows.sort_unstable();
         all.insert(table, rows);
