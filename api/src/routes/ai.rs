@@ -68,10 +68,11 @@ struct AiCoverage {
 /// A job that analyses a creator's posts now.
 #[derive(Debug, Object)]
 struct OpenAnalysis {
-    id: Uuid,
+    /// Null when it is not the caller's.
+    id: Option<Uuid>,
     state: State,
     progress: ProgressView,
-    /// Where it can be followed; null when it is not the caller's.
+    /// Where it can be followed; null as well then.
     link: Option<String>,
 }
 
@@ -315,8 +316,8 @@ async fn open_analysis(
     job: Job,
 ) -> Result<OpenAnalysis, Problem> {
     let mine = follow::seen(&state.scope(&caller.0), caller.viewer(), &[job.id]).await?;
-    let (id, job_state) = (job.id, job.state.into());
-    let link = (!mine.is_empty()).then(|| location(id));
+    let (id, job_state) = ((!mine.is_empty()).then_some(job.id), job.state.into());
+    let link = id.map(location);
     let progress =
         view::progress(&Seen { job, children: Children::default(), cost: Cost::default() });
     Ok(OpenAnalysis { id, state: job_state, progress, link })
