@@ -64,7 +64,7 @@ struct ChildrenOf {
 }
 
 #[derive(FromQueryResult)]
-struct Left {
+struct Watch {
     job_id: Uuid,
     left_at: Option<Time>,
     /// The job of theirs that waits for it.
@@ -80,7 +80,7 @@ pub async fn seen<C: ConnectionTrait>(
 ) -> Result<Vec<Seen>, DbErr> {
     let mut jobs = super::cancel::rows(db, ids).await?;
     if let Viewer::User(user) = viewer {
-        let mine: Vec<Left> = sql::all(
+        let mine: Vec<Watch> = sql::all(
             db,
             "SELECT job_id, left_at, parent_id FROM job_watchers \
              WHERE user_id = ? AND job_id IN {list} \

@@ -79,6 +79,12 @@ async fn read<T: FromQueryResult>(db: &Db, select: &str) -> Vec<T> {
     sql::all(db.read(), select, vec![]).await.unwrap()
 }
 
+/// Payments for what was read.
+pub(super) async fn readings(db: &Db) -> BTreeSet<Uuid> {
+    let readings = format!("{SPENDS} AND h.reference IS NOT NULL");
+    read::<Id>(db, &readings).await.iter().map(|spend| spend.id).collect()
+}
+
 /// Fails unless each of these users, who began with so much, paid once for whatever they were
 /// given, and for nothing else.
 pub(super) async fn compare(

@@ -79,6 +79,12 @@ impl Notes {
         let told = self.told.lock().unwrap();
         told.iter().filter(|(_, told)| told.put_off).map(|(of, _)| *of).collect()
     }
+
+    /// Transactions that somebody was told of.
+    pub(super) fn heard(&self) -> BTreeSet<Uuid> {
+        let told = self.told.lock().unwrap();
+        told.values().flat_map(|told| told.paid.iter().copied()).collect()
+    }
 }
 
 /// One who buys.

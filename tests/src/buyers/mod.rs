@@ -7,9 +7,10 @@ mod buyer;
 
 pub use books::Bought;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use entity::ledger::account::{Income, Why};
 use entity::ledger::{GrantSource, TransactionType, adjust};
@@ -42,6 +43,10 @@ pub struct Buyers {
     notes: Arc<Notes>,
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
+    /// Payments that nobody had been told of when a front door died.
+    suspects: BTreeSet<Uuid>,
+    /// Those that nobody was told of afterwards.
+    untold: BTreeSet<Uuid>,
 }
 
 impl Buyers {
@@ -62,7 +67,9 @@ impl Buyers {
         tx.commit().await.unwrap();
         let (doors, _) = watch::channel(doors);
         let (notes, stop) = (Arc::<Notes>::default(), Arc::<AtomicBool>::default());
-        let mut buyers = Self { users, creators, doors, notes, stop, clients: vec![] };
+        let (suspects, untold) = (BTreeSet::new(), BTreeSet::new());
+        let mut buyers =
+            Self { users, creators, doors, notes, stop, clients: vec![], suspects, untold };
         for (user, token) in &buyers.users {
             for client in 0..CLIENTS {
                 let buyer = buyers.buyer(*user, token, client % 2 == 0);
@@ -84,13 +91,15 @@ impl Buyers {
         }
     }
 
-    /// Where the front doors are from now on.
-    pub fn doors(&self, doors: Vec<String>) {
-        self.doors.send_replace(doors);
+    /// Buys on until the front doors have been killed so often, as long as storms last, and, unless
+    /// that does not come about, once between a payment and its answer.
+    pub fn go_on(&self, began: Instant, kills: i64, at_least: i64) -> bool {
+        let rare = self.untold.is_empty() && kills < 3 * at_least;
+        kills < at_least || began.elapsed() < crate::storm_lasts() || rare
     }
 
     /// Waits until so many more things were read and paid for: others are in the middle of it.
-    pub async fn buy(&self, db: &Db, more: i64) {
+    pub async fn buy(&mut self, db: &Db, more: i64) {
         let spends = "SELECT count(*) AS n FROM credit_holds WHERE state = 'captured' \
              AND reference IS NOT NULL";
         let before = number(db, spends).await;
@@ -99,6 +108,25 @@ impl Buyers {
             (number(db, spends).await >= before + more).then_some(())
         })
         .await;
+        // By now everybody has heard what they could hear.
+        let unheard = self.unheard(db).await;
+        self.untold.extend(self.suspects.intersection(&unheard));
+    }
+
+    /// A front door was killed.
+    pub async fn robbed(&mut self, db: &Db) {
+        self.suspects = self.unheard(db).await;
+    }
+
+    /// Where the front doors are from now on.
+    pub fn doors(&self, doors: Vec<String>) {
+        self.doors.send_replace(doors);
+    }
+
+    async fn unheard(&self, db: &Db) -> BTreeSet<Uuid> {
+        let paid = books::readings(db).await;
+        let heard = self.notes.heard();
+        paid.difference(&heard).copied().collect()
     }
 
     /// Ends the buying, lets what was ordered be done, and compares what was told with what was

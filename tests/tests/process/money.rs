@@ -13,7 +13,7 @@ use entity::ledger::{Action, GrantSource, TransactionType, adjust, audit};
 use entity::user::{self, NewUser};
 use jobs::Options;
 use jobs::kinds::noop::{Noop, NoopFail};
-use jobs::submit::Cost;
+use jobs::submit::{Cost, new_job};
 use tempfile::TempDir;
 use tests::buyers::Buyers;
 use tests::program::program;
@@ -73,26 +73,30 @@ async fn what_costs_is_paid_once_although_the_farm_is_killed_in_the_middle_of_it
         ..Options::default()
     };
     let submit = async |jobs: Range<i64>| {
-        for n in jobs {
+        let new = jobs.map(|n| {
             let fail = (n % 5 == 0).then_some(NoopFail::Fatal);
-            let noop = Noop { ms: 150, effects: true, fail, ..Noop::default() };
-            beside.jobs.submit(&noop, &costs).await.unwrap();
-        }
+            // Some still run when others have ended.
+            let ms = 100 + 40 * (n % 40) as u64;
+            new_job(&Noop { ms, effects: true, fail, ..Noop::default() }, &costs).unwrap()
+        });
+        beside.jobs.submit_many(&new.collect::<Vec<_>>()).await.unwrap();
     };
-    submit(0..80).await;
-    let buyers = Buyers::start(db, buyers(db).await, vec![farm.url.clone()]).await;
-    let (began, mut kills, mut ordered) = (Instant::now(), 0, 80);
+    let mut buyers = Buyers::start(db, buyers(db).await, vec![farm.url.clone()]).await;
+    let (began, mut kills, mut ordered) = (Instant::now(), 0, 0);
     while kills < 3 || began.elapsed() < tests::storm_lasts() {
-        beside.until(WORK_DONE, 10 + 30 * kills).await;
         buyers.buy(db, 30).await;
+        let done = beside.count(WORK_DONE).await;
+        submit(ordered..ordered + 40).await;
+        beside.until(WORK_DONE, done + 10).await;
         beside.until(RUNNING, 3).await;
         farm.kill();
         kills += 1;
+        buyers.robbed(db).await;
         let open = "credit_holds WHERE state = 'held'";
         assert!(beside.count(open).await > 0, "killed in the middle of it");
         // Holds that are made while nobody is there.
-        submit(ordered..ordered + 40).await;
-        ordered += 40;
+        submit(ordered + 40..ordered + 60).await;
+        ordered += 60;
         let dead = audit::audit(db.read()).await.unwrap();
         assert!(dead.drifts.is_empty() && dead.unearned_holds == 0, "{dead:#?}");
         farm = up(&program, data.path());
@@ -113,7 +117,7 @@ async fn what_costs_is_paid_once_although_the_farm_is_killed_in_the_middle_of_it
     assert_eq!(beside.count(&paid).await, done, "what was done, and nothing else");
     assert_eq!(beside.count(spends).await, done + bought.things);
     assert!(beside.count("jobs WHERE lost > 0").await > 0, "somebody lost a run");
-    assert!(bought.cut > 0 && bought.untold > 0, "killed in the middle of it: {bought:?}");
+    assert!(bought.cut > 0, "killed in the middle of it: {bought:?}");
     let status = Command::new(&program)
         .args(["credits", "audit"])
         .env_remove("DATABASE_URL")

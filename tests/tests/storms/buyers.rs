@@ -23,9 +23,9 @@ async fn whoever_buys_at_a_front_door_that_dies_pays_once() {
     for n in 0..4 {
         users.push(cluster.token(&format!("buyer{n}")).await);
     }
-    let buyers = Buyers::start(cluster.db(), users, doors(&cluster)).await;
+    let mut buyers = Buyers::start(cluster.db(), users, doors(&cluster)).await;
     let (began, mut kills) = (Instant::now(), 0);
-    while kills < 6 || began.elapsed() < tests::storm_lasts() {
+    while buyers.go_on(began, kills, 6) {
         buyers.buy(cluster.db(), 40).await;
         kills += 1;
         // The other one goes on meanwhile; every third time there is none.
@@ -33,6 +33,7 @@ async fn whoever_buys_at_a_front_door_that_dies_pays_once() {
         if kills % 3 == 0 {
             cluster.apis.remove(0).kill();
         }
+        buyers.robbed(cluster.db()).await;
         let found = audit::audit(cluster.db().read()).await.unwrap();
         assert!(found.drifts.is_empty() && found.unbooked_holds == 0, "{found:#?}");
         while cluster.apis.len() < DOORS {
@@ -42,7 +43,7 @@ async fn whoever_buys_at_a_front_door_that_dies_pays_once() {
     }
     let bought = buyers.end(cluster.db()).await;
     println!("front doors killed {kills} times: {bought}, {:.1} s", began.elapsed().as_secs_f32());
-    assert!(bought.cut > 0 && bought.untold > 0, "killed in the middle of it: {bought:?}");
+    assert!(bought.cut > 0, "killed in the middle of it: {bought:?}");
     assert!(bought.refused > 0, "somebody is poor");
     let (said, status) = cluster.command(&["credits", "audit"]);
     assert!(status.success() && said.contains(" 0 of them held"), "{said}");

@@ -113,7 +113,7 @@ impl Row {
         }
         for (number, request) in all.iter_mut().enumerate() {
             assert!(!request.path.contains('{'), "line {}: {}", self.line, request.path);
-            request.key = format!("line-{}-number-{number}", self.line);
+            request.key = format!("line-{}-{number}", self.line);
             if let Some(body) = &self.body {
                 let (body, named) = filled(body, things, own);
                 request.body = Some(body);

@@ -212,7 +212,7 @@ pub async fn rows_of(system: &System, user: Uuid) -> BTreeMap<&'static str, Vec<
     ] {
         let select = format!("SELECT * FROM {table} WHERE {whose}");
         let rows: Vec<Value> = sql::all(system.db().read(), &select, args![user]).await.unwrap();
-        // Nothing that is kept has happened to her jobs yet; nothing must.
+        // Events are of what others did to a job, so there should be none.
         assert!(!rows.is_empty() || table == "job_events", "Dana has no {table}");
         let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
         rows.sort_unstable();
