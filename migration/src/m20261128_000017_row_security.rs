@@ -30,9 +30,12 @@ const ROLES: &str = "DO $$
                 END;
             END IF;
         END LOOP;
-        IF NOT pg_has_role(current_user, 'service_role', 'MEMBER') THEN
+        BEGIN
+            SET LOCAL ROLE service_role;
+            RESET ROLE;
+        EXCEPTION WHEN insufficient_privilege THEN
             EXECUTE format('GRANT anon, authenticated, service_role TO %I', current_user);
-        END IF;
+        END;
     END $$";
 
 const FUNCTIONS: &[&str] = &[

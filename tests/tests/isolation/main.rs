@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod matrix;
+mod owner;
 mod policies;
 mod scope;
 mod site;
