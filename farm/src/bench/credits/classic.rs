@@ -23,7 +23,8 @@ impl Classic {
                  CREATE TABLE bench_transactions (id uuid PRIMARY KEY, user_id uuid NOT NULL \
                  REFERENCES bench_wallets, amount bigint NOT NULL, balance_before bigint NOT NULL, \
                  balance_after bigint NOT NULL, reference text NOT NULL, at timestamptz NOT NULL); \
-                 CREATE INDEX bench_transactions_user ON bench_transactions (user_id, at)",
+                 CREATE INDEX bench_transactions_user ON bench_transactions (user_id, at); \
+                 GRANT ALL ON bench_wallets, bench_transactions TO service_role",
             )
             .await?;
         let rows = users.iter().map(|user| args![*user, each]).collect();
