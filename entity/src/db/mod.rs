@@ -162,7 +162,10 @@ impl Db {
     /// A transaction that writes. On SQLite it takes the write lock at once, so that no read in
     /// it can be out of date by its first write.
     pub async fn begin(&self) -> Result<Tx, DbErr> {
-        self.write.begin(writing(self.backend())).await
+        let sqlite_transaction_mode =
+            (self.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
+        self.write.begin(options).await
     }
 
     /// The database as a caller may see it.
@@ -175,12 +178,6 @@ impl Db {
         self.read.pool().clone().close().await?;
         self.write.pool().clone().close().await
     }
-}
-
-fn writing(backend: DbBackend) -> TransactionOptions {
-    let sqlite_transaction_mode =
-        (backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
-    TransactionOptions { sqlite_transaction_mode, ..Default::default() }
 }
 
 /// Whether the tables are there and as new as this version needs them.

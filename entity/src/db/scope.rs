@@ -3,8 +3,8 @@
 use sea_orm::DbErr;
 use sea_orm::prelude::Uuid;
 
+use super::Tx;
 use super::conn::Conn;
-use super::{Tx, writing};
 
 /// Longest statement for a caller, in milliseconds: nobody waits longer for a page.
 const CALLERS_TIMEOUT_MS: u32 = 15_000;
@@ -58,15 +58,6 @@ impl Scope {
     /// For single statements that write.
     pub fn write(&self) -> &Conn {
         &self.write
-    }
-
-    /// A transaction, of several statements that belong together.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn begin(&self) -> Result<Tx, DbErr> {
-        let backend = sea_orm::ConnectionTrait::get_database_backend(&self.write);
-        self.write.begin(writing(backend)).await
     }
 
     /// Several readings, of one moment's connection and for the price of one's settings. Ends

@@ -84,7 +84,7 @@ async fn a_connection_forgets_whom_it_acted_for() {
         assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 1, "the farm sees all");
     }
     // A transaction that was left in the middle.
-    drop(owner.begin().await.unwrap());
+    drop(owner.reading().await.unwrap());
     assert_eq!(count(&other, "credit_wallets").await, 0);
     db.close().await.unwrap();
     site.close().await;
