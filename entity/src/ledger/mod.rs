@@ -29,6 +29,7 @@ pub mod orders;
 pub mod prices;
 pub mod read;
 pub mod reset;
+mod rows;
 pub mod settle;
 pub mod spend;
 pub mod till;
