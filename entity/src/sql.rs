@@ -11,7 +11,8 @@
 //! Literals must not contain `?` or braces.
 //!
 //! On Postgres a list is one parameter, and so is each column of several rows: however many there
-//! are, the statement is the same one, prepared once.
+//! are, the statement is the same one, prepared once. (A column of ids, numbers or times that holds
+//! a NULL goes as texts, which is another statement.)
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -156,7 +157,7 @@ impl Build {
                 self.text.push(')');
             }
             Some(Arg::Rows(rows)) if self.backend == DbBackend::Postgres && rows.len() > 1 => {
-                self.columns(&rows);
+                self.columns(rows);
             }
             // A single row is planned faster as it is.
             Some(Arg::Rows(rows)) => {
@@ -177,20 +178,23 @@ impl Build {
         }
     }
 
-    /// One array of texts per column.
-    fn columns(&mut self, rows: &[Vec<Arg>]) {
+    /// One array per column: of ids, of numbers, or else of texts.
+    fn columns(&mut self, rows: Vec<Vec<Arg>>) {
         let width = rows.first().map_or(0, Vec::len);
         debug_assert!(width > 0 && rows.iter().all(|row| row.len() == width), "uneven rows");
+        let mut columns: Vec<Vec<Arg>> =
+            (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
+        for row in rows {
+            for (column, cell) in columns.iter_mut().zip(row) {
+                column.push(cell);
+            }
+        }
         self.text.push_str("unnest(");
-        for column in 0..width {
-            self.text.push_str(if column > 0 { ", " } else { "" });
-            let cells = rows.iter().map(|row| match row.get(column) {
-                Some(Arg::Value(value)) => text_of(value),
-                Some(Arg::Time(time)) => time.map(Time::rfc3339).map(Cow::Owned),
-                _ => None,
-            });
-            self.bind(array(cells).into());
-            self.text.push_str("::text[]");
+        for (at, cells) in columns.into_iter().enumerate() {
+            self.text.push_str(if at > 0 { ", " } else { "" });
+            let (array, kind) = typed(cells);
+            self.bind(array);
+            self.text.push_str(kind);
         }
         self.text.push_str(") AS v(");
         for column in 1..=width {
@@ -232,6 +236,34 @@ fn time_value(time: Option<Time>, backend: DbBackend) -> Value {
         (None, DbBackend::Postgres) => Value::from(None::<chrono::DateTime<chrono::Utc>>),
         (None, _) => Value::from(None::<i64>),
     }
+}
+
+/// A column as one array, and its cast. Ids, numbers and times go as they are, which Postgres need
+/// not parse; with a NULL among them, and all else, as texts.
+fn typed(cells: Vec<Arg>) -> (Value, &'static str) {
+    let kind = |cell: &Arg| match cell {
+        Arg::Value(Value::Uuid(Some(_))) => Some((ArrayType::Uuid, "::uuid[]")),
+        Arg::Value(Value::Int(Some(_))) => Some((ArrayType::Int, "::int[]")),
+        Arg::Value(Value::BigInt(Some(_))) => Some((ArrayType::BigInt, "::bigint[]")),
+        Arg::Time(Some(_)) => Some((ArrayType::ChronoDateTimeUtc, "::timestamptz[]")),
+        _ => None,
+    };
+    let first = cells.first().and_then(kind);
+    let alike = cells.iter().all(|cell| kind(cell) == first);
+    if let Some((of, cast)) = first.filter(|_| alike) {
+        let values = cells.into_iter().filter_map(|cell| match cell {
+            Arg::Value(value) => Some(value),
+            Arg::Time(time) => Some(time_value(time, DbBackend::Postgres)),
+            Arg::List(_) | Arg::Rows(_) => None,
+        });
+        return (Value::Array(of, Some(Box::new(values.collect()))), cast);
+    }
+    let texts = cells.iter().map(|cell| match cell {
+        Arg::Value(value) => text_of(value),
+        Arg::Time(time) => time.map(Time::rfc3339).map(Cow::Owned),
+        _ => None,
+    });
+    (array(texts).into(), "::text[]")
 }
 
 /// A Postgres array as text: `{"a","b",NULL}`. The elements are text, cast where they are used.
@@ -365,7 +397,7 @@ mod tests {
         );
         assert_eq!(
             text(DbBackend::Postgres, template, rows()),
-            "SELECT column1 FROM unnest($1::text[], $2::text[]) AS v(column1, column2) \
+            "SELECT column1 FROM unnest($1::int[], $2::int[]) AS v(column1, column2) \
              FOR UPDATE SKIP LOCKED"
         );
     }
@@ -375,17 +407,15 @@ mod tests {
         let id = sea_orm::prelude::Uuid::from_u128(7);
         let rows = vec![args![id, "a \"b\" \\ {c},", None::<i32>], args![id, "", 5]];
         let built = statement(DbBackend::Postgres, "SELECT 1 FROM {rows}", vec![Arg::Rows(rows)]);
-        let texts: Vec<String> = built
-            .values
-            .into_iter()
-            .flat_map(|values| values.0)
-            .map(|value| match value {
-                Value::String(Some(text)) => text,
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(texts[0], format!("{{\"{id}\",\"{id}\"}}"));
-        assert_eq!(texts[1], r#"{"a \"b\" \\ {c},",""}"#);
-        assert_eq!(texts[2], r#"{NULL,"5"}"#);
+        assert_eq!(
+            built.sql,
+            "SELECT 1 FROM unnest($1::uuid[], $2::text[], $3::text[]) \
+             AS v(column1, column2, column3)"
+        );
+        let values: Vec<Value> = built.values.into_iter().flat_map(|values| values.0).collect();
+        let ids = vec![id.into(), id.into()];
+        assert_eq!(values[0], Value::Array(ArrayType::Uuid, Some(Box::new(ids))));
+        assert_eq!(values[1], r#"{"a \"b\" \\ {c},",""}"#.into());
+        assert_eq!(values[2], r#"{NULL,"5"}"#.into());
     }
 }
