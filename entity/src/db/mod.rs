@@ -25,7 +25,7 @@ use crate::{args, sql};
 pub type Tx = DatabaseTransaction;
 
 /// The newest migration this version relies on; what comes after it may be there too.
-pub const NEWEST_MIGRATION: &str = "m20261128_000017_row_security";
+pub const NEWEST_MIGRATION: &str = "m20261128_000018_lean_ledger";
 
 /// Longest wait for the answer to a single statement. The server ends a statement
 /// sooner; a server that vanished (power, network) says nothing for a quarter of an hour.

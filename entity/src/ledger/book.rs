@@ -1,10 +1,13 @@
 //! The wallets an operation is about: locked and read together, stored together.
 
+mod store;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
+use self::store::store;
 use super::account::{Account, Grant, Hold, Usage, Wallet};
 use super::{Refusal, calendar};
 use crate::args;
@@ -142,8 +145,9 @@ impl Book {
         let rows: Vec<Usage> = sql::all(
             tx,
             "SELECT user_id, action_type, month_year, free_used, paid_used, credits_spent \
-             FROM credit_usage WHERE user_id IN {list} AND month_year IN {list}",
-            args![list(&users), list(months)],
+             FROM credit_usage WHERE user_id IN (SELECT column1::uuid FROM {rows}) \
+             AND month_year IN {list}",
+            vec![rows_of(&users), list(months)],
         )
         .await?;
         for row in rows {
@@ -157,152 +161,11 @@ impl Book {
         }
         Ok(())
     }
-
-    /// Stores what changed.
-    pub async fn close(self, tx: &Tx) -> Result<(), DbErr> {
-        let changed = |account: &&Account| {
-            let before = self.before.get(&account.wallet.user_id);
-            before.is_none_or(|before| before.wallet != account.wallet)
-        };
-        let wallets: Vec<&Account> = self.accounts.values().filter(changed).collect();
-        store_wallets(tx, &wallets).await?;
-        self.store_grants(tx).await?;
-        store_holds(tx, &self.new_holds, &self.settled).await?;
-        self.store_entries(tx).await?;
-        self.store_usage(tx).await?;
-        self.store_turns(tx).await
-    }
-
-    async fn store_grants(&self, tx: &Tx) -> Result<(), DbErr> {
-        let (mut new, mut changed) = (vec![], vec![]);
-        for account in self.accounts.values() {
-            let before = self.before.get(&account.wallet.user_id);
-            for grant in &account.grants {
-                if account.new_grants.contains(&grant.id) {
-                    new.push(args![
-                        grant.id,
-                        grant.wallet_id,
-                        grant.source.as_str(),
-                        grant.amount,
-                        grant.remaining,
-                        grant.held,
-                        grant.rollovers,
-                        at(grant.effective_at),
-                        at(grant.expires_at),
-                        grant.reference.clone(),
-                    ]);
-                } else if before.is_none_or(|before| !before.grants.contains(grant)) {
-                    changed.push(args![
-                        grant.id,
-                        grant.remaining,
-                        grant.held,
-                        grant.rollovers,
-                        at(grant.expires_at),
-                    ]);
-                }
-            }
-        }
-        let insert = "INSERT INTO credit_grants (id, wallet_id, source, amount, remaining, held, \
-             rollovers, effective_at, expires_at, reference, created_at) \
-             SELECT column1::uuid, column2::uuid, column3::text, column4::bigint, \
-             column5::bigint, column6::bigint, column7::int, column8::timestamptz, \
-             column9::timestamptz, column10::text, {now} FROM {rows}";
-        let update = "UPDATE credit_grants SET remaining = v.column2::bigint, \
-             held = v.column3::bigint, rollovers = v.column4::int, \
-             expires_at = v.column5::timestamptz FROM {rows} \
-             WHERE credit_grants.id = v.column1::uuid";
-        run(tx, insert, new).await?;
-        run(tx, update, changed).await
-    }
-
-    async fn store_entries(&self, tx: &Tx) -> Result<(), DbErr> {
-        let mut rows = vec![];
-        for account in self.accounts.values() {
-            for entry in &account.entries {
-                rows.push(args![
-                    entry.id,
-                    account.wallet.id,
-                    account.wallet.user_id,
-                    entry.number,
-                    entry.kind.as_str(),
-                    entry.action.map(super::Action::as_str),
-                    entry.amount,
-                    entry.before,
-                    entry.before + entry.amount,
-                    entry.description.clone(),
-                    entry.reference.clone(),
-                    entry.hold,
-                    entry.refund_of,
-                    entry.made_by,
-                ]);
-            }
-        }
-        let insert = "INSERT INTO credit_transactions (id, wallet_id, user_id, entry, \
-             transaction_type, action_type, amount, balance_before, balance_after, description, \
-             reference, hold_id, refund_of, made_by, created_at) \
-             SELECT column1::uuid, column2::uuid, column3::uuid, column4::bigint, column5::text, \
-             column6::text, column7::bigint, column8::bigint, column9::bigint, column10::text, \
-             column11::text, column12::uuid, column13::uuid, column14::uuid, {now} FROM {rows}";
-        run(tx, insert, rows).await
-    }
-
-    async fn store_usage(&self, tx: &Tx) -> Result<(), DbErr> {
-        let mut rows = vec![];
-        for account in self.accounts.values() {
-            let before = self.before.get(&account.wallet.user_id);
-            for (key, usage) in &account.usage {
-                if before.and_then(|before| before.usage.get(key)) == Some(usage) {
-                    continue;
-                }
-                rows.push(args![
-                    usage.user_id,
-                    usage.action_type.as_str(),
-                    usage.month_year.clone(),
-                    usage.free_used,
-                    usage.paid_used,
-                    usage.credits_spent,
-                ]);
-            }
-        }
-        let upsert = "INSERT INTO credit_usage (user_id, action_type, month_year, free_used, \
-             paid_used, credits_spent) SELECT column1::uuid, column2::text, column3::text, \
-             column4::bigint, column5::bigint, column6::bigint FROM {rows} WHERE true \
-             ON CONFLICT (user_id, action_type, month_year) DO UPDATE SET \
-             free_used = excluded.free_used, paid_used = excluded.paid_used, \
-             credits_spent = excluded.credits_spent";
-        run(tx, upsert, rows).await
-    }
-
-    async fn store_turns(&self, tx: &Tx) -> Result<(), DbErr> {
-        let mut rows = vec![];
-        for account in self.accounts.values() {
-            for turned in &account.turned {
-                rows.push(args![
-                    account.wallet.id,
-                    at(turned.cycle.start),
-                    at(turned.cycle.end),
-                    turned.granted,
-                    turned.expired,
-                    turned.rolled_over,
-                ]);
-            }
-        }
-        // Its key is the wallet and the month: a month that began twice is an error here.
-        let insert = "INSERT INTO credit_cycles (wallet_id, cycle_start, cycle_end, granted, \
-             expired, rolled_over, at) SELECT column1::uuid, column2::timestamptz, \
-             column3::timestamptz, column4::bigint, column5::bigint, column6::bigint, {now} \
-             FROM {rows}";
-        run(tx, insert, rows).await
-    }
 }
 
-/// Runs a statement over rows, unless there are none.
-async fn run(tx: &Tx, text: &str, rows: Vec<Vec<Arg>>) -> Result<(), DbErr> {
-    // With up to 17 values a row far below what SQLite takes.
-    for chunk in rows.chunks(1_000) {
-        sql::execute(tx, text, vec![Arg::Rows(chunk.to_vec())]).await?;
-    }
-    Ok(())
+/// A table of ids. Unlike a list, whose length the planner weighs each time, it keeps its plan.
+fn rows_of(ids: &[Uuid]) -> Arg {
+    Arg::Rows(ids.iter().map(|id| args![*id]).collect())
 }
 
 async fn lock(tx: &Tx, users: &[Uuid]) -> Result<Vec<Locked>, DbErr> {
@@ -310,10 +173,10 @@ async fn lock(tx: &Tx, users: &[Uuid]) -> Result<Vec<Locked>, DbErr> {
         return Ok(vec![]);
     }
     let text = format!(
-        "SELECT {WALLET}, {{now}} AS now FROM credit_wallets w WHERE w.user_id IN {{list}} \
-         ORDER BY w.user_id {{for update}}"
+        "SELECT {WALLET}, {{now}} AS now FROM credit_wallets w \
+         WHERE w.user_id IN (SELECT column1::uuid FROM {{rows}}) ORDER BY w.user_id {{for update}}"
     );
-    sql::all(tx, &text, args![list(users)]).await
+    sql::all(tx, &text, vec![rows_of(users)]).await
 }
 
 /// A wallet for each of these who are users, with the package of their tier.
@@ -335,7 +198,7 @@ async fn create(tx: &Tx, users: &[Uuid]) -> Result<(), DbErr> {
          SELECT column1::uuid, column2::uuid, column3::text, column4::boolean, \
          column5::timestamptz, column6::timestamptz, column7::timestamptz, {now}, {now} \
          FROM {rows} WHERE true ON CONFLICT (user_id) DO NOTHING";
-    run(tx, insert, rows.collect()).await
+    store(tx, [(insert, rows.collect())]).await
 }
 
 pub(super) async fn read_grants<C: ConnectionTrait>(
@@ -351,9 +214,9 @@ pub(super) async fn read_grants<C: ConnectionTrait>(
     let grants: Vec<Grant> = sql::all(
         db,
         "SELECT id, wallet_id, source, amount, remaining, held, rollovers, effective_at, \
-         expires_at, reference FROM credit_grants WHERE wallet_id IN {list} AND remaining > 0 \
-         ORDER BY id",
-        args![list(&wallets)],
+         expires_at, reference FROM credit_grants \
+         WHERE wallet_id IN (SELECT column1::uuid FROM {rows}) AND NOT is_spent ORDER BY id",
+        vec![rows_of(&wallets)],
     )
     .await?;
     for grant in grants {
@@ -363,69 +226,4 @@ pub(super) async fn read_grants<C: ConnectionTrait>(
         }
     }
     Ok(())
-}
-
-async fn store_wallets(tx: &Tx, accounts: &[&Account]) -> Result<(), DbErr> {
-    let rows = accounts.iter().map(|account| {
-        let wallet = &account.wallet;
-        args![
-            wallet.id,
-            wallet.available,
-            wallet.held,
-            at(wallet.cycle_start),
-            at(wallet.next_reset_at),
-            wallet.spent_this_cycle,
-            wallet.lifetime_earned,
-            wallet.lifetime_spent,
-            wallet.entries,
-            wallet.is_locked,
-            wallet.is_frozen,
-            wallet.freeze_reason.clone(),
-        ]
-    });
-    let update = "UPDATE credit_wallets SET available = v.column2::bigint, \
-         held = v.column3::bigint, cycle_start = v.column4::timestamptz, \
-         next_reset_at = v.column5::timestamptz, spent_this_cycle = v.column6::bigint, \
-         lifetime_earned = v.column7::bigint, lifetime_spent = v.column8::bigint, \
-         entries = v.column9::bigint, is_locked = v.column10::boolean, \
-         is_frozen = v.column11::boolean, freeze_reason = v.column12::text, updated_at = {now} \
-         FROM {rows} WHERE credit_wallets.id = v.column1::uuid";
-    run(tx, update, rows.collect()).await
-}
-
-async fn store_holds(tx: &Tx, new: &[Hold], settled: &[Hold]) -> Result<(), DbErr> {
-    let rows = new.iter().map(|hold| {
-        args![
-            hold.id,
-            hold.wallet_id,
-            hold.user_id,
-            hold.action_type.as_str(),
-            hold.amount,
-            hold.is_free,
-            hold.month_year.clone(),
-            hold.state.as_str(),
-            hold.parts.clone(),
-            hold.key.clone(),
-            hold.fingerprint.clone(),
-            hold.job_id,
-            hold.reference.clone(),
-            hold.edition.clone(),
-            hold.entry,
-            at(hold.settled_at),
-        ]
-    });
-    let insert = "INSERT INTO credit_holds (id, wallet_id, user_id, action_type, amount, is_free, \
-         month_year, state, parts, key, fingerprint, job_id, reference, edition, entry, \
-         settled_at, created_at) SELECT column1::uuid, column2::uuid, column3::uuid, \
-         column4::text, column5::bigint, column6::boolean, column7::text, column8::text, \
-         column9::jsonb, column10::text, column11::text, column12::uuid, column13::text, \
-         column14::text, column15::bigint, column16::timestamptz, {now} FROM {rows}";
-    run(tx, insert, rows.collect()).await?;
-    let rows = settled
-        .iter()
-        .map(|hold| args![hold.id, hold.state.as_str(), hold.entry, at(hold.settled_at)]);
-    let update = "UPDATE credit_holds SET state = v.column2::text, entry = v.column3::bigint, \
-         settled_at = v.column4::timestamptz FROM {rows} \
-         WHERE credit_holds.id = v.column1::uuid AND credit_holds.state = 'held'";
-    run(tx, update, rows.collect()).await
 }

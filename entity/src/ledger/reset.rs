@@ -29,7 +29,7 @@ pub async fn due<C: ConnectionTrait>(
         db,
         "SELECT w.user_id AS user_id FROM credit_wallets w WHERE w.user_id > ? \
          AND (w.next_reset_at <= {now} OR w.id IN (SELECT g.wallet_id FROM credit_grants g \
-           WHERE g.remaining > g.held AND g.remaining > 0 AND g.expires_at <= {now})) \
+           WHERE g.remaining > g.held AND NOT g.is_spent AND g.expires_at <= {now})) \
          ORDER BY w.user_id LIMIT ?",
         args![after.unwrap_or(Uuid::nil()), limit as i64],
     )

@@ -1,6 +1,6 @@
 //! Setting credits aside for work, and spending them on something that is there already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::DbErr;
 use sea_orm::prelude::Uuid;
@@ -69,6 +69,9 @@ pub struct Spent {
     pub available: i64,
 }
 
+/// What is bought: by whom, what kind of thing, which.
+type Thing = (Uuid, Action, String);
+
 impl Purchase {
     /// Who pays.
     pub fn user(&self) -> Uuid {
@@ -97,15 +100,12 @@ impl Purchase {
         }
     }
 
-    /// Whether an earlier purchase is still this one.
+    fn thing(&self) -> Thing {
+        (self.user(), self.action(), self.reference())
+    }
+
+    /// Whether an earlier purchase of the same thing is still this one.
     fn is_covered_by(&self, hold: &Hold, now: Time) -> bool {
-        if hold.state != HoldState::Captured
-            || hold.user_id != self.user()
-            || hold.action_type != self.action()
-            || hold.reference.as_deref() != Some(&self.reference())
-        {
-            return false;
-        }
         match self {
             // An earlier one may be over; of this very operation it is not.
             Self::Unlock { .. } => hold.settled_at == Some(now),
@@ -179,13 +179,14 @@ pub async fn spend(tx: &Tx, purchases: &[Purchase]) -> Result<Vec<Result<Spent, 
     let unlocked = access::unlocks(tx, &unlocks_in(purchases)).await?;
     let (mut answers, mut unlocks) = (vec![], vec![]);
     for purchase in purchases {
-        let (user, now) = (purchase.user(), book.now);
+        let (user, now, thing) = (purchase.user(), book.now, purchase.thing());
         let available =
             |book: &Book| book.accounts.get(&user).map_or(0, |account| account.wallet.available);
         let already = unlocked.iter().find(|unlocked| purchase.unlocks(unlocked));
         let already = already.map(|unlocked| (unlocked.hold_id, unlocked.unlocked_at));
         let already = already.or_else(|| {
-            let hold = bought.iter().find(|hold| purchase.is_covered_by(hold, now))?;
+            let mut holds = bought.get(&thing)?.iter();
+            let hold = holds.find(|hold| purchase.is_covered_by(hold, now))?;
             Some((hold.id, hold.settled_at.unwrap_or(now)))
         });
         if let Some((hold, since)) = already {
@@ -230,7 +231,7 @@ pub async fn spend(tx: &Tx, purchases: &[Purchase]) -> Result<Vec<Result<Spent, 
             });
         }
         book.new_holds.push(hold.clone());
-        bought.push(hold);
+        bought.entry(thing).or_default().push(hold);
     }
     book.close(tx).await?;
     access::unlock(tx, &unlocks).await?;
@@ -304,20 +305,23 @@ async fn by_keys(tx: &Tx, charges: &[Charge]) -> Result<Vec<Hold>, DbErr> {
     sql::all(tx, &text, vec![Arg::Rows(keyed)]).await
 }
 
-/// Earlier purchases of the same.
-async fn bought(tx: &Tx, purchases: &[Purchase]) -> Result<Vec<Hold>, DbErr> {
-    if purchases.is_empty() {
-        return Ok(vec![]);
+/// Earlier purchases of the same, the latest first.
+async fn bought(tx: &Tx, purchases: &[Purchase]) -> Result<BTreeMap<Thing, Vec<Hold>>, DbErr> {
+    let wanted: BTreeSet<Thing> = purchases.iter().map(Purchase::thing).collect();
+    if wanted.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    let wanted: BTreeSet<(Uuid, &str, String)> = purchases
-        .iter()
-        .map(|purchase| (purchase.user(), purchase.action().as_str(), purchase.reference()))
-        .collect();
-    let rows = wanted.into_iter().map(|(user, action, of)| crate::args![user, action, of]);
+    let rows = wanted.into_iter().map(|(user, action, of)| crate::args![user, action.as_str(), of]);
     let text = format!(
         "SELECT {HOLD} FROM credit_holds JOIN {{rows}} ON user_id = v.column1::uuid \
          AND action_type = v.column2::text AND reference = v.column3::text \
          WHERE state = 'captured' ORDER BY settled_at DESC, id DESC"
     );
-    sql::all(tx, &text, vec![Arg::Rows(rows.collect())]).await
+    let holds: Vec<Hold> = sql::all(tx, &text, vec![Arg::Rows(rows.collect())]).await?;
+    let mut bought: BTreeMap<Thing, Vec<Hold>> = BTreeMap::new();
+    for hold in holds {
+        let thing = (hold.user_id, hold.action_type, hold.reference.clone().unwrap_or_default());
+        bought.entry(thing).or_default().push(hold);
+    }
+    Ok(bought)
 }

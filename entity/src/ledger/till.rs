@@ -18,8 +18,8 @@ use crate::db::{Db, is_conflict};
 const MOST: usize = 256;
 /// Purchases that wait in a lane, at most; more are refused rather than kept waiting.
 const WAITING: usize = 10_000;
-/// Lanes where several can write at once.
-const LANES: usize = 2;
+/// Lanes where several can write at once. With more of them each booking is of fewer purchases.
+const LANES: usize = 3;
 
 /// What became of a purchase.
 type Answer = Result<Result<Spent, Refusal>, DbErr>;

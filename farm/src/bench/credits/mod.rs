@@ -33,8 +33,8 @@ const PROBES: usize = 400;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Callers at once.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    /// Callers at once. Nobody buys two things at once: with as many wallets, one for each.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     callers: u16,
     /// Wallets of the second figure; the first is of one.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(2..=10_000))]
