@@ -2,7 +2,6 @@
 //! much is decided here and in the ledger, and nowhere else.
 
 use entity::ledger::Refusal;
-use entity::ledger::prices::{self, Price};
 use entity::ledger::read;
 use entity::ledger::spend::{Purchase, Spent};
 use entity::ledger::till::TillError;
@@ -147,16 +146,4 @@ pub(crate) fn refused(refusal: &Refusal) -> Problem {
         }
     }
     problem
-}
-
-/// The price of an action that can be bought.
-pub(crate) async fn price(state: &AppState, action: &str) -> Result<Price, Problem> {
-    let all = prices::all(state.common().read()).await?;
-    all.into_iter()
-        .find(|price| price.action_type.as_str() == action && price.is_active)
-        .ok_or_else(|| {
-            let detail =
-                format!("action_type: {action:?} is not sold; see /api/v1/credits/pricing");
-            Problem::not_found("unknown_action", detail).with("field", "action_type")
-        })
 }

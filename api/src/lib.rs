@@ -45,6 +45,7 @@ type Service = OpenApiService<
         (routes::media::Media, routes::cdn::Cdn, routes::exports::Exports),
         (
             routes::credits::Credits,
+            routes::prices::Prices,
             routes::top_up::TopUp,
             routes::unlocks::Unlocks,
             routes::credits_admin::CreditsAdmin,
@@ -70,6 +71,7 @@ fn service() -> Service {
             (routes::media::Media, routes::cdn::Cdn, routes::exports::Exports),
             (
                 routes::credits::Credits,
+                routes::prices::Prices,
                 routes::top_up::TopUp,
                 routes::unlocks::Unlocks,
                 routes::credits_admin::CreditsAdmin,

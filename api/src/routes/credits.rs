@@ -3,20 +3,18 @@
 
 use entity::Time;
 use entity::ledger::account::Account;
-use entity::ledger::prices::{self, Price};
+use entity::ledger::prices;
 use entity::ledger::read::{self, Filter};
 use entity::ledger::{Refusal, calendar};
 use poem::web::Data;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use super::credits_view::{
     AllowancesView, BalanceView, MonthUsage, PriceView, SpendingView, TransactionView, WalletView,
-    free_used,
 };
-use crate::body::JsonBody;
-use crate::gate::{self, TOP_UP_URL};
+use crate::gate;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::query as rules;
@@ -30,29 +28,8 @@ pub struct Credits;
 
 /// Months that may be asked for.
 const MAX_MONTHS: i64 = 24;
-/// Most of one action that is calculated.
-const MAX_QUANTITY: i64 = 100_000;
 /// Transactions on the dashboard.
 const RECENT: u64 = 20;
-
-/// Whether an action can be done now.
-#[derive(Debug, Object)]
-pub struct Ability {
-    can_perform: bool,
-    /// free_allowance, sufficient_credits, insufficient_credits, wallet_locked or unknown_action.
-    reason: String,
-    /// What it would cost now.
-    credits_required: Option<i64>,
-    /// What may be spent.
-    wallet_balance: i64,
-    /// Free turns left in this calendar month.
-    free_remaining: i64,
-    /// What is missing.
-    credits_needed: i64,
-    message: String,
-    /// Where credits are bought.
-    top_up_url: String,
-}
 
 /// Everything about credits on one page.
 #[derive(Debug, Object)]
@@ -63,45 +40,6 @@ pub struct DashboardView {
     monthly_usage: MonthUsage,
     pricing_rules: Vec<PriceView>,
     unlocked_influencers_count: i64,
-}
-
-/// So many of an action.
-#[derive(Debug, Object)]
-#[oai(deny_unknown_fields)]
-pub struct Quantity {
-    action_type: String,
-    /// 1 to 100,000.
-    quantity: i64,
-}
-
-/// What is to be done.
-#[derive(Debug, Object)]
-#[oai(deny_unknown_fields)]
-pub struct Plan {
-    /// 1 to 100 actions.
-    actions: Vec<Quantity>,
-}
-
-/// What one part of it costs.
-#[derive(Debug, Object)]
-pub struct PlanItem {
-    action_type: String,
-    quantity: i64,
-    /// So many are free turns of this month.
-    free: i64,
-    /// The rest is paid.
-    paid: i64,
-    credits: i64,
-}
-
-/// What it costs.
-#[derive(Debug, Object)]
-pub struct PlanCost {
-    items: Vec<PlanItem>,
-    total_credits: i64,
-    /// What may be spent.
-    wallet_balance: i64,
-    can_afford: bool,
 }
 
 #[OpenApi(prefix_path = "/api/v1/credits", tag = "Tag::Credits")]
@@ -276,99 +214,6 @@ impl Credits {
         Ok(Json(SpendingView::of(months, &usage)))
     }
 
-    /// Can it be done?
-    #[oai(path = "/can-perform/:action_type", method = "get", operation_id = "can_perform")]
-    async fn can_perform(
-        &self,
-        state: Data<&AppState>,
-        caller: Caller,
-        action_type: Path<String>,
-    ) -> Result<Json<Ability>, Problem> {
-        let (account, now) = account(&state, &caller).await?;
-        let prices = prices::all(state.common().read()).await?;
-        let is_it = |price: &&Price| price.is_active && price.action_type.as_str() == action_type.0;
-        let month = calendar::month_year(now);
-        let usage = read::usage(state.scope(&caller.0).read(), caller.id(), &month).await?;
-        let price = prices.iter().find(is_it);
-        let free =
-            price.map_or(0, |price| (price.free_per_month - free_used(&usage, price)).max(0));
-        Ok(Json(Ability::of(&account, price, &action_type.0, free)))
-    }
-
-    /// Prices
-    #[oai(path = "/pricing", method = "get", operation_id = "list_prices")]
-    async fn pricing(
-        &self,
-        state: Data<&AppState>,
-        _caller: Caller,
-    ) -> Result<Json<Vec<PriceView>>, Problem> {
-        let prices = prices::all(state.common().read()).await?;
-        Ok(Json(prices.iter().filter(|price| price.is_active).map(Into::into).collect()))
-    }
-
-    /// A price
-    #[oai(path = "/pricing/:action_type", method = "get", operation_id = "get_price")]
-    async fn price(
-        &self,
-        state: Data<&AppState>,
-        _caller: Caller,
-        action_type: Path<String>,
-    ) -> Result<Json<PriceView>, Problem> {
-        Ok(Json((&gate::price(&state, &action_type.0).await?).into()))
-    }
-
-    /// What would it cost?
-    ///
-    /// Free turns are counted first. Nothing is set aside.
-    #[oai(path = "/pricing/calculate", method = "post", operation_id = "calculate_price")]
-    async fn calculate(
-        &self,
-        state: Data<&AppState>,
-        caller: Caller,
-        body: JsonBody<Plan>,
-    ) -> Result<Json<PlanCost>, Problem> {
-        let plan = body.0.actions;
-        if plan.is_empty() || plan.len() > 100 {
-            return Err(Problem::body("actions", "must hold 1 to 100 actions"));
-        }
-        let (account, now) = account(&state, &caller).await?;
-        let month = calendar::month_year(now);
-        let mut usage = read::usage(state.scope(&caller.0).read(), caller.id(), &month).await?;
-        let mut items = vec![];
-        for Quantity { action_type, quantity } in plan {
-            if !(1..=MAX_QUANTITY).contains(&quantity) {
-                return Err(Problem::body("quantity", "must be from 1 to 100,000"));
-            }
-            let price = gate::price(&state, &action_type).await?;
-            let left = (price.free_per_month - free_used(&usage, &price)).max(0);
-            let free = left.min(quantity);
-            // A turn is free once, also when an action is named twice.
-            match usage.iter_mut().find(|usage| usage.action_type == price.action_type) {
-                Some(usage) => usage.free_used += free,
-                None => usage.push(entity::ledger::account::Usage {
-                    user_id: caller.id(),
-                    action_type: price.action_type,
-                    month_year: month.clone(),
-                    free_used: free,
-                    paid_used: 0,
-                    credits_spent: 0,
-                }),
-            }
-            let paid = quantity - free;
-            items.push(PlanItem {
-                action_type,
-                quantity,
-                free,
-                paid,
-                credits: paid.saturating_mul(price.cost),
-            });
-        }
-        let total_credits = items.iter().map(|item| item.credits).fold(0, i64::saturating_add);
-        let wallet_balance = account.wallet.available;
-        let can_afford = total_credits <= wallet_balance;
-        Ok(Json(PlanCost { items, total_credits, wallet_balance, can_afford }))
-    }
-
     /// Free turns of this month
     #[oai(path = "/allowances", method = "get", operation_id = "get_allowances")]
     async fn allowances(
@@ -380,37 +225,6 @@ impl Credits {
         let db = &state.scope(&caller.0).reading().await?;
         let usage = read::usage(db, caller.id(), &calendar::month_year(now)).await?;
         Ok(Json(AllowancesView::of(now, &usage, &prices::all(db).await?)))
-    }
-}
-
-impl Ability {
-    fn of(account: &Account, price: Option<&Price>, action: &str, free: i64) -> Self {
-        let wallet = &account.wallet;
-        let (available, locked) = (wallet.available, wallet.is_locked || wallet.is_frozen);
-        let refusal = match price {
-            None => Some(Refusal::UnknownAction(action.to_owned())),
-            Some(_) if locked => Some(Refusal::Locked(wallet.freeze_reason.clone())),
-            Some(price) if free == 0 && price.cost > available => {
-                Some(Refusal::Insufficient { required: price.cost, available })
-            }
-            Some(_) => None,
-        };
-        let required = price.map(|price| if free > 0 { 0 } else { price.cost });
-        let (reason, message) = match &refusal {
-            Some(refusal) => (gate::reason(refusal), refusal.to_string()),
-            None if free > 0 => ("free_allowance", "one of this month's free turns".to_owned()),
-            None => ("sufficient_credits", format!("costs {} credits", required.unwrap_or(0))),
-        };
-        Self {
-            can_perform: refusal.is_none(),
-            reason: reason.to_owned(),
-            credits_required: required,
-            wallet_balance: available,
-            free_remaining: free,
-            credits_needed: (required.unwrap_or(0) - available).max(0),
-            message,
-            top_up_url: TOP_UP_URL.to_owned(),
-        }
     }
 }
 

@@ -21,6 +21,8 @@ pub mod health;
 pub mod jobs;
 pub mod media;
 pub mod post_analytics;
+mod post_pages;
+pub mod prices;
 pub(crate) mod profile_body;
 mod profile_view;
 pub mod profiles;

@@ -1,8 +1,6 @@
 //! Creators and their posts: what is stored, and the jobs that fetch it.
 
-use entity::post::{self, Cursor};
 use entity::user_search;
-use futures_util::stream;
 use jobs::Handle;
 use jobs::kinds::profile_fetch::{FetchSource, ProfileFetch};
 use poem::http::{HeaderValue, Method, header};
@@ -10,14 +8,12 @@ use poem::web::Data;
 use poem::{Body, IntoResponse, Request, Response};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::{Binary, Json};
-use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
-use uuid::Uuid;
 
 use super::follow::until_done;
-use super::media::Pictures;
-use super::profile_body::{Sight, job_problem, post_view, refresh_link, view};
-use super::profile_view::{PostView, ProfileView};
+use super::post_pages::{self, PostPage};
+use super::profile_body::{Sight, job_problem, refresh_link, view};
+use super::profile_view::ProfileView;
 use super::submit::{self, JobAnswer, RETRY_AFTER_S, Work, location, options};
 use crate::body::JsonBody;
 use crate::identity::Caller;
@@ -73,17 +69,6 @@ enum ProfileRead {
         #[oai(header = "ETag")]
         String,
     ),
-}
-
-/// A page of posts.
-#[derive(Debug, Object)]
-pub struct PostPage {
-    /// Newest first.
-    items: Vec<PostView>,
-    /// `cursor` of the next page; null at the end.
-    next: Option<String>,
-    /// Posts stored, over all pages.
-    total: u64,
 }
 
 #[derive(ResponseContent)]
@@ -173,7 +158,7 @@ impl Profiles {
     ) -> Result<PostsRead, Problem> {
         let name = handle(&username.0)?;
         let limit = rules::limit(limit.0, 20)?;
-        let after = cursor.0.as_deref().map(parse_cursor).transpose()?;
+        let after = cursor.0.as_deref().map(post_pages::parse_cursor).transpose()?;
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
         let sight = sight.ok_or_else(|| not_fetched(&name))?;
         if !sight.full() {
@@ -183,9 +168,9 @@ impl Profiles {
         }
         let id = sight.profile.id;
         let content = if wants_lines(request) {
-            PostsContent::Lines(Binary(lines(state.0.clone(), id)))
+            PostsContent::Lines(Binary(post_pages::lines(state.0.clone(), id)))
         } else {
-            PostsContent::Page(Json(page(&state, id, after, limit).await?))
+            PostsContent::Page(Json(post_pages::page(&state, id, after, limit).await?))
         };
         Ok(PostsRead::Posts(content))
     }
@@ -343,60 +328,4 @@ async fn fetch_and_wait(
 fn wants_lines(request: &Request) -> bool {
     let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("application/x-ndjson"))
-}
-
-pub(super) async fn page(
-    state: &AppState,
-    profile: Uuid,
-    after: Option<Cursor>,
-    limit: u64,
-) -> Result<PostPage, Problem> {
-    let scope = state.common();
-    let db = scope.read();
-    let mut posts = post::page(db, profile, after, limit + 1).await?;
-    let more = posts.len() as u64 > limit;
-    posts.truncate(limit as usize);
-    let next = posts.last().filter(|_| more).map(|last| {
-        let cursor = cursor_of(last);
-        format!("{}.{}", cursor.taken_at, cursor.id.simple())
-    });
-    let total = post::count(db, profile).await?;
-    let pictures = Pictures::of(state, profile).await?;
-    let items = posts.iter().map(|post| post_view(state, post, &pictures)).collect();
-    Ok(PostPage { items, next, total })
-}
-
-fn cursor_of(post: &post::Model) -> Cursor {
-    Cursor { taken_at: post.taken_at_timestamp.unwrap_or(0), id: post.id }
-}
-
-pub(super) fn parse_cursor(text: &str) -> Result<Cursor, Problem> {
-    let parsed = text.split_once('.').and_then(|(taken_at, id)| {
-        Some(Cursor { taken_at: taken_at.parse().ok()?, id: id.parse().ok()? })
-    });
-    parsed.ok_or_else(|| Problem::field("cursor", "must be the next value of the page before"))
-}
-
-/// Every post as a line, read page by page while the client takes them.
-fn lines(state: AppState, profile: Uuid) -> Body {
-    let pages = stream::try_unfold(Some(None), move |at: Option<Option<Cursor>>| {
-        let state = state.clone();
-        async move {
-            let Some(after) = at else { return Ok(None) };
-            let posts = post::page(state.common().read(), profile, after, rules::MAX_PAGE)
-                .await
-                .map_err(std::io::Error::other)?;
-            let next = (posts.len() as u64 == rules::MAX_PAGE)
-                .then(|| posts.last().map(|last| Some(cursor_of(last))))
-                .flatten();
-            let pictures = Pictures::of(&state, profile).await.map_err(std::io::Error::other)?;
-            let mut chunk = String::new();
-            for post in &posts {
-                chunk.push_str(&post_view(&state, post, &pictures).to_json_string());
-                chunk.push('\n');
-            }
-            Ok::<_, std::io::Error>(Some((chunk, next)))
-        }
-    });
-    Body::from_bytes_stream(pages)
 }

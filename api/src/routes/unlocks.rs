@@ -5,12 +5,14 @@ use entity::ledger::spend::Purchase;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
+use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use uuid::Uuid;
 
+use super::post_pages::{self, PostPage};
 use super::profile_body::{Sight, view};
 use super::profile_view::ProfileView;
-use super::profiles::{self, PostPage, handle, not_fetched};
+use super::profiles::{handle, not_fetched};
 use crate::gate::{self, CreditInfo};
 use crate::identity::Caller;
 use crate::problem::Problem;
@@ -71,32 +73,11 @@ pub struct UnlockedPage {
 }
 
 #[derive(ApiResponse)]
-enum Unlocked {
-    /// The creator in full.
+enum Charged<T: ToJSON> {
+    /// What was bought, or was the caller's already.
     #[oai(status = 200)]
-    Profile(
-        Json<UnlockedProfile>,
-        /// Credits taken for this answer.
-        #[oai(header = "X-Credits-Spent")]
-        String,
-        /// Whether one of the month's free turns was taken for it.
-        #[oai(header = "X-Used-Free-Allowance")]
-        String,
-        /// What may still be spent.
-        #[oai(header = "X-Remaining-Balance")]
-        String,
-        /// The transaction, when one was made.
-        #[oai(header = "X-Transaction-ID")]
-        Option<String>,
-    ),
-}
-
-#[derive(ApiResponse)]
-enum Bought {
-    /// The posts.
-    #[oai(status = 200)]
-    Posts(
-        Json<BoughtPosts>,
+    For(
+        Json<T>,
         /// Credits taken for this answer.
         #[oai(header = "X-Credits-Spent")]
         String,
@@ -128,7 +109,7 @@ impl Unlocks {
         state: Data<&AppState>,
         caller: Caller,
         username: Path<String>,
-    ) -> Result<Unlocked, Problem> {
+    ) -> Result<Charged<UnlockedProfile>, Problem> {
         let name = handle(&username.0)?;
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
         let sight = sight.ok_or_else(|| not_fetched(&name))?;
@@ -139,7 +120,7 @@ impl Unlocks {
         let (spent, free, rest, transaction) = info.headers();
         let profile = view(&state, &sight).await?;
         let body = UnlockedProfile { profile, credit_info: info };
-        Ok(Unlocked::Profile(Json(body), spent, free, rest, transaction))
+        Ok(Charged::For(Json(body), spent, free, rest, transaction))
     }
 
     /// Posts of a creator for credits
@@ -161,10 +142,10 @@ impl Unlocks {
         cursor: Query<Option<String>>,
         /// 1 to 100.
         limit: Query<Option<i64>>,
-    ) -> Result<Bought, Problem> {
+    ) -> Result<Charged<BoughtPosts>, Problem> {
         let name = handle(&username.0)?;
         let limit = rules::limit(limit.0, 20)?;
-        let after = cursor.0.as_deref().map(profiles::parse_cursor).transpose()?;
+        let after = cursor.0.as_deref().map(post_pages::parse_cursor).transpose()?;
         let sight = Sight::of(&state, &caller, name.as_str()).await?;
         let sight = sight.ok_or_else(|| not_fetched(&name))?;
         let purchase = Purchase::Posts {
@@ -174,9 +155,9 @@ impl Unlocks {
         };
         let info = gate::buy(&state, &caller, false, purchase).await?;
         let (spent, free, rest, transaction) = info.headers();
-        let page = profiles::page(&state, sight.profile.id, after, limit).await?;
+        let page = post_pages::page(&state, sight.profile.id, after, limit).await?;
         let body = BoughtPosts { page, credit_info: info };
-        Ok(Bought::Posts(Json(body), spent, free, rest, transaction))
+        Ok(Charged::For(Json(body), spent, free, rest, transaction))
     }
 
     /// Creators the caller unlocked
