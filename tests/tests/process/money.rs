@@ -53,6 +53,7 @@ async fn buyers(db: &Db) -> Vec<(Uuid, String)> {
 }
 
 const WORK_DONE: &str = "jobs WHERE kind = 'noop' AND state = 'succeeded'";
+const OPEN: &str = "jobs WHERE kind = 'noop' AND state NOT IN ('succeeded', 'failed')";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_costs_is_paid_once_although_the_farm_is_killed_in_the_middle_of_it() {
@@ -86,7 +87,10 @@ async fn what_costs_is_paid_once_although_the_farm_is_killed_in_the_middle_of_it
     while kills < 3 || began.elapsed() < tests::storm_lasts() {
         buyers.buy(db, 30).await;
         let done = beside.count(WORK_DONE).await;
-        submit(ordered..ordered + 40).await;
+        // A long storm orders no more than can be done at its end.
+        let (at_work, at_rest) = if beside.count(OPEN).await < 100 { (40, 20) } else { (0, 0) };
+        submit(ordered..ordered + at_work).await;
+        ordered += at_work;
         beside.until(WORK_DONE, done + 10).await;
         beside.until(RUNNING, 3).await;
         farm.kill();
@@ -95,8 +99,8 @@ async fn what_costs_is_paid_once_although_the_farm_is_killed_in_the_middle_of_it
         let open = "credit_holds WHERE state = 'held'";
         assert!(beside.count(open).await > 0, "killed in the middle of it");
         // Holds that are made while nobody is there.
-        submit(ordered + 40..ordered + 60).await;
-        ordered += 60;
+        submit(ordered..ordered + at_rest).await;
+        ordered += at_rest;
         let dead = audit::audit(db.read()).await.unwrap();
         assert!(dead.drifts.is_empty() && dead.unearned_holds == 0, "{dead:#?}");
         farm = up(&program, data.path());
