@@ -39,7 +39,8 @@ pub(crate) type CreditHeaders = (String, String, String, Option<String>);
 impl CreditInfo {
     /// Of an answer that costs nothing.
     async fn free(state: &AppState, caller: &Caller, since: Option<Time>) -> Result<Self, Problem> {
-        let account = read::account(state.scope(&caller.0).read(), caller.id()).await?;
+        let db = &state.scope(&caller.0).reading().await?;
+        let account = read::account(db, caller.id()).await?;
         Ok(Self {
             credits_spent: 0,
             used_free_allowance: false,

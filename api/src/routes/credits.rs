@@ -1,11 +1,11 @@
 //! The caller's credits: what there is, what was booked, what things cost. Read from the ledger at
 //! each request, so that whoever was charged sees it at once.
 
-use entity::Time;
 use entity::ledger::account::Account;
 use entity::ledger::prices;
 use entity::ledger::read::{self, Filter};
 use entity::ledger::{Refusal, calendar};
+use entity::{Time, Tx};
 use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
@@ -51,7 +51,8 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<BalanceView>, Problem> {
-        Ok(Json(BalanceView::of(&account(&state, &caller).await?.0)))
+        let db = &state.scope(&caller.0).reading().await?;
+        Ok(Json(BalanceView::of(&account(db, &caller).await?.0)))
     }
 
     /// Wallet
@@ -61,7 +62,7 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<WalletView>, Problem> {
-        Ok(Json(WalletView::of(&account(&state, &caller).await?.0)))
+        wallet(&state, &caller).await
     }
 
     /// Credits by source
@@ -73,7 +74,7 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<WalletView>, Problem> {
-        Ok(Json(WalletView::of(&account(&state, &caller).await?.0)))
+        wallet(&state, &caller).await
     }
 
     /// Make the wallet
@@ -86,7 +87,7 @@ impl Credits {
         caller: Caller,
     ) -> Result<Json<WalletView>, Problem> {
         booking::open(&state, caller.id()).await?;
-        Ok(Json(WalletView::of(&account(&state, &caller).await?.0)))
+        wallet(&state, &caller).await
     }
 
     /// Everything at once
@@ -96,9 +97,9 @@ impl Credits {
         state: Data<&AppState>,
         caller: Caller,
     ) -> Result<Json<DashboardView>, Problem> {
-        let (account, now) = account(&state, &caller).await?;
-        let user = caller.id();
         let db = &state.scope(&caller.0).reading().await?;
+        let (account, now) = account(db, &caller).await?;
+        let user = caller.id();
         let prices = prices::all(db).await?;
         let month = calendar::month_year(now);
         let usage = read::usage(db, user, &month).await?;
@@ -229,9 +230,14 @@ impl Credits {
 }
 
 /// The caller's wallet as the next charge will find it, and what time it is.
-pub(super) async fn account(state: &AppState, caller: &Caller) -> Result<(Account, Time), Problem> {
-    let account = read::account(state.scope(&caller.0).read(), caller.id()).await?;
+pub(super) async fn account(db: &Tx, caller: &Caller) -> Result<(Account, Time), Problem> {
+    let account = read::account(db, caller.id()).await?;
     account.ok_or_else(|| gate::refused(&Refusal::NoWallet))
+}
+
+async fn wallet(state: &AppState, caller: &Caller) -> Result<Json<WalletView>, Problem> {
+    let db = &state.scope(&caller.0).reading().await?;
+    Ok(Json(WalletView::of(&account(db, caller).await?.0)))
 }
 
 async fn found(

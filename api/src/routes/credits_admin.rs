@@ -224,7 +224,8 @@ async fn wallet(
     operator: &Operator,
     user: Uuid,
 ) -> Result<Json<WalletView>, Problem> {
-    let account = read::account(state.scope(&operator.0).read(), user).await?;
+    let db = &state.scope(&operator.0).reading().await?;
+    let account = read::account(db, user).await?;
     let (account, _) = account.ok_or_else(no_user)?;
     Ok(Json(WalletView::of(&account)))
 }

@@ -94,10 +94,10 @@ impl Prices {
         caller: Caller,
         action_type: Path<String>,
     ) -> Result<Json<Ability>, Problem> {
-        let (account, now) = account(&state, &caller).await?;
-        let prices = prices::all(state.common().read()).await?;
-        let month = calendar::month_year(now);
-        let usage = read::usage(state.scope(&caller.0).read(), caller.id(), &month).await?;
+        let db = &state.scope(&caller.0).reading().await?;
+        let (account, now) = account(db, &caller).await?;
+        let prices = prices::all(db).await?;
+        let usage = read::usage(db, caller.id(), &calendar::month_year(now)).await?;
         let price = sold(&prices, &action_type.0).ok();
         let free = price.map_or(0, |price| free_left(&usage, price));
         Ok(Json(Ability::of(&account, price, &action_type.0, free)))
@@ -140,10 +140,10 @@ impl Prices {
         if plan.is_empty() || plan.len() > 100 {
             return Err(Problem::body("actions", "must hold 1 to 100 actions"));
         }
-        let (account, now) = account(&state, &caller).await?;
-        let prices = prices::all(state.common().read()).await?;
-        let month = calendar::month_year(now);
-        let usage = read::usage(state.scope(&caller.0).read(), caller.id(), &month).await?;
+        let db = &state.scope(&caller.0).reading().await?;
+        let (account, now) = account(db, &caller).await?;
+        let prices = prices::all(db).await?;
+        let usage = read::usage(db, caller.id(), &calendar::month_year(now)).await?;
         // A turn is free once, also when an action is named twice.
         let mut turns: BTreeMap<Action, i64> = BTreeMap::new();
         let mut items = vec![];

@@ -168,6 +168,7 @@ fn rows_of(ids: &[Uuid]) -> Arg {
     Arg::Rows(ids.iter().map(|id| args![*id]).collect())
 }
 
+/// The wallets of these users who have one, locked in the order of their owners.
 async fn lock(tx: &Tx, users: &[Uuid]) -> Result<Vec<Locked>, DbErr> {
     if users.is_empty() {
         return Ok(vec![]);
