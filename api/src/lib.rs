@@ -18,6 +18,7 @@ mod recent;
 mod rendered;
 pub mod routes;
 pub mod settings;
+mod server;
 mod shelf;
 mod trusted;
 pub mod view;

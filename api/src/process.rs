@@ -1,25 +1,21 @@
 //! The front door as a process: `farm api`, and the program `api`.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use entity::db::Plans;
 use jobs::Jobs;
 use jobs::kinds::profile_fetch::FRESH_FOR;
 use jobs::process::{End, Env, Failure, Settings, drained, spawn_part, until_stopped};
 use jobs::redis::Redis;
-use poem::listener::{Acceptor, Listener, TcpListener};
-use poem::{Endpoint, Response, Server};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::ApiSettings;
-use crate::{AppState, Cors, Files, Limits};
+use crate::{AppState, Cors, Files, Limits, server};
 
 /// Database connections of this role: every request holds one for milliseconds.
 const CONNECTIONS: u32 = 10;
-/// How long open requests may take at shutdown.
-const HTTP_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the role until it is told to stop.
 ///
@@ -66,22 +62,20 @@ impl FrontDoor {
         jobs: Jobs,
         redis: Option<&Redis>,
     ) -> Result<Self, Failure> {
-        let listener = TcpListener::bind(api.http_addr).into_acceptor().await;
-        let acceptor = listener.map_err(|error| {
+        let refused = |error| {
             Failure::new(format!(
                 "{} cannot be listened on: {error}; choose another with --port or FARM_HTTP_ADDR",
                 api.http_addr
             ))
-        })?;
-        let addrs = acceptor.local_addr();
-        let addr = addrs.iter().find_map(|addr| addr.as_socket_addr().copied());
+        };
+        let listener = TcpListener::bind(api.http_addr).await.map_err(refused)?;
+        let addr = listener.local_addr().map_err(refused)?;
         let identity = api.identity(&settings.data_dir)?;
         let cors = Cors { origins: api.cors_origins.clone() };
-        let addr = addr.unwrap_or(api.http_addr);
         let files = Files::new(settings.open_storage()?, &api.cdn_base(addr)?);
         let state = AppState::new(jobs, identity, cors, FRESH_FOR, files, limits(api, redis));
         let stop = state.stop.clone();
-        let (server, gone) = spawn_part(serve(acceptor, crate::app(state), stop.clone()));
+        let (server, gone) = spawn_part(server::serve(listener, crate::app(state), stop.clone()));
         Ok(Self { addr, gone, stop, server })
     }
 
@@ -105,21 +99,4 @@ fn limits(api: &ApiSettings, redis: Option<&Redis>) -> Limits {
     }
     tracing::warn!("FARM_RATE_LIMITS=off: nobody is limited, whatever they send");
     Limits::off()
-}
-
-async fn serve<A>(
-    acceptor: A,
-    app: impl Endpoint<Output = Response> + 'static,
-    stop: CancellationToken,
-) -> std::io::Result<()>
-where
-    A: Acceptor + 'static,
-{
-    let stopped = async move { stop.cancelled().await };
-    Server::new_with_acceptor(acceptor)
-        .name("farm")
-        // Longer than any request waits.
-        .idle_timeout(Duration::from_secs(75))
-        .run_with_graceful_shutdown(app, stopped, Some(HTTP_GRACE))
-        .await
 }
