@@ -89,6 +89,7 @@ mod tests {
             (&[("DECODO_USERNAME", "u")], "without DECODO_PASSWORD"),
             (&[("DECODO_RATE_PER_SECOND", "0")], "above 0"),
             (&[("AI_TIER", "huge")], "auto, full, lite, rules"),
+            (&[("AI_ISOLATION", "container")], "AI_ISOLATION must be thread or process"),
             (&[("HF_ENDPOINT", "ftp://x")], "HF_ENDPOINT must be an address like"),
             (&[("CORS_ALLOWED_ORIGINS", "example.com")], "origins like"),
             (&[("FARM_RATE_LIMITS", "no")], "must be on or off"),

@@ -7,11 +7,13 @@
 #![deny(missing_docs)]
 
 pub mod analysis;
+pub mod cpu;
 pub mod engine;
 pub mod evaluation;
 #[cfg(feature = "bert")]
 pub mod full;
 pub mod hybrid;
+pub mod isolated;
 pub mod label;
 #[cfg(feature = "bert")]
 pub mod lite;

@@ -1,22 +1,52 @@
 //! From the models on this machine to analyzers.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
 use crate::analysis::Analyzer;
 use crate::engine::{LoadError, Loader, Progress};
+use crate::isolated::{Isolated, Limits, child};
 use crate::rules::RulesAnalyzer;
-use crate::store::{Store, StoreError};
+use crate::store::{Model, Store, StoreError};
 use crate::tier::Tier;
 
 /// The highest tier that this build can load.
 pub const BEST: Tier = if cfg!(feature = "bert") { Tier::Full } else { Tier::Rules };
 
+/// What comparing checksums is of a load, in percent.
+const VERIFYING: f64 = 50.0;
+
 /// For the engine, whose threads compute alone: what they load of a tier comes from this store.
 pub fn loader(store: &Store, tier: Tier) -> Loader {
     let store = store.clone();
     Loader::new(tier, move |progress| {
-        #[cfg(feature = "bert")]
-        crate::nets::one_thread_each();
+        compute_alone();
         analyzer(&store, tier, progress)
     })
+}
+
+/// Like [`loader`], of a tier that runs in a process of its own: this program, which has to ask
+/// [`child::main`] first of all. `registry` is the file that the store was opened with. The rules
+/// stay: they call nothing that could crash.
+pub fn isolated(store: &Store, registry: Option<PathBuf>, tier: Tier, limits: Limits) -> Loader {
+    if tier == Tier::Rules {
+        return loader(store, tier);
+    }
+    let store = store.clone();
+    Loader::new(tier, move |progress| {
+        // Here, once: the process may be started many times.
+        verify(&store, tier, progress)?;
+        let (cache, registry) = (store.cache().to_owned(), registry.clone());
+        let call = move || child::call(tier, &cache, registry.as_deref());
+        Ok(Box::new(Isolated::load(tier, Box::new(call), limits, progress)?))
+    })
+}
+
+fn compute_alone() {
+    #[cfg(feature = "bert")]
+    crate::nets::one_thread_each();
 }
 
 /// The analyzer of a tier, on the thread that will use it. Its files are compared with their
@@ -32,10 +62,58 @@ pub fn analyzer(
     if tier == Tier::Rules {
         return Ok(Box::new(RulesAnalyzer::new()));
     }
-    for model in store.models(tier) {
+    verify(store, tier, progress)?;
+    neural(store, tier, progress)
+}
+
+/// The analyzer of a tier whose files another process has compared.
+pub(crate) fn verified_before(
+    store: &Store,
+    tier: Tier,
+    progress: &Progress,
+) -> Result<Box<dyn Analyzer>, LoadError> {
+    compute_alone();
+    neural(store, tier, progress)
+}
+
+/// Compares the files of a tier with their checksums, once for the process.
+fn verify(store: &Store, tier: Tier, progress: &Progress) -> Result<(), LoadError> {
+    let models: Vec<_> = store.models(tier).collect();
+    for model in &models {
         store.check(model).map_err(|error| unusable(tier, &error))?;
     }
-    neural(store, tier, progress)
+    for (done, model) in models.iter().enumerate() {
+        progress.set((VERIFYING * done as f64 / models.len() as f64) as u8);
+        verified(store, model).map_err(|error| unusable(tier, &error))?;
+    }
+    Ok(())
+}
+
+/// Compares every file of a checkpoint with its checksum, unless that was done before and the
+/// file is still the same.
+fn verified(store: &Store, model: &Model) -> Result<(), StoreError> {
+    type Seen = (PathBuf, u64, Option<SystemTime>);
+    static SEEN: Mutex<Option<HashSet<Seen>>> = Mutex::new(None);
+
+    let folder = store.folder(model);
+    let now: Option<Vec<Seen>> = model
+        .files
+        .iter()
+        .map(|file| {
+            let path = folder.join(&file.name);
+            let about = path.metadata().ok()?;
+            Some((path, about.len(), about.modified().ok()))
+        })
+        .collect();
+    // Held while reading: other threads wait for the answer instead of reading too.
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = seen.get_or_insert_default();
+    if now.as_ref().is_some_and(|files| files.iter().all(|file| seen.contains(file))) {
+        return Ok(());
+    }
+    store.verify(model)?;
+    seen.extend(now.into_iter().flatten());
+    Ok(())
 }
 
 #[cfg(not(feature = "bert"))]
@@ -57,12 +135,9 @@ fn unusable(tier: Tier, error: &StoreError) -> LoadError {
 
 #[cfg(feature = "bert")]
 mod neural {
-    use std::collections::HashSet;
     use std::path::PathBuf;
-    use std::sync::{Mutex, PoisonError};
-    use std::time::SystemTime;
 
-    use super::{Analyzer, LoadError, Progress, Store, Tier, unusable};
+    use super::{Analyzer, LoadError, Progress, Store, Tier, VERIFYING, unusable};
     use crate::analysis::ModelId;
     use crate::full::{Checkpoint, Checkpoints, FullAnalyzer};
     use crate::lite::LiteAnalyzer;
@@ -74,19 +149,12 @@ mod neural {
     const MOST: usize = 128;
     /// Beside the weights, for what is computed: in hundredths of their size, and bytes at least.
     const BESIDE: (u64, u64) = (10, 128 << 20);
-    /// What comparing checksums is of a load, in percent.
-    const VERIFYING: f64 = 50.0;
 
     pub(super) fn neural(
         store: &Store,
         tier: Tier,
         progress: &Progress,
     ) -> Result<Box<dyn Analyzer>, LoadError> {
-        let models: Vec<_> = store.models(tier).collect();
-        for (done, model) in models.iter().enumerate() {
-            progress.set((VERIFYING * done as f64 / models.len() as f64) as u8);
-            verified(store, model).map_err(|error| unusable(tier, &error))?;
-        }
         let place = Place::detect(None);
         let of = |task: Task| checkpoint(store, store.model(task), place, tier);
         let done = |part: f64| progress.set((VERIFYING + (100.0 - VERIFYING) * part) as u8);
@@ -107,33 +175,6 @@ mod neural {
         FullAnalyzer::load(&from, MOST, place, done)
             .map(|full| Box::new(full) as _)
             .map_err(refused)
-    }
-
-    /// Compares every file of a checkpoint with its checksum, unless that was done before and the
-    /// file is still the same.
-    fn verified(store: &Store, model: &Model) -> Result<(), crate::store::StoreError> {
-        type Seen = (PathBuf, u64, Option<SystemTime>);
-        static SEEN: Mutex<Option<HashSet<Seen>>> = Mutex::new(None);
-
-        let folder = store.folder(model);
-        let now: Option<Vec<Seen>> = model
-            .files
-            .iter()
-            .map(|file| {
-                let path = folder.join(&file.name);
-                let about = path.metadata().ok()?;
-                Some((path, about.len(), about.modified().ok()))
-            })
-            .collect();
-        // Held while reading: other threads wait for the answer instead of reading too.
-        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.get_or_insert_default();
-        if now.as_ref().is_some_and(|files| files.iter().all(|file| seen.contains(file))) {
-            return Ok(());
-        }
-        store.verify(model)?;
-        seen.extend(now.into_iter().flatten());
-        Ok(())
     }
 
     /// Where its weights are for this kind of number: the copy in bfloat16 is made when there is

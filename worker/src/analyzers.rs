@@ -2,6 +2,7 @@
 
 use jobs::process::Failure;
 use models::engine::{Engine, Loader, Settings as EngineSettings};
+use models::isolated::Limits;
 use models::store::Store;
 use models::{Tier, Wanted, load};
 
@@ -23,16 +24,23 @@ pub fn engine(
         batch: ai.batch.unwrap_or(defaults.batch),
         ..defaults
     };
-    Ok(ai.enabled.then(|| Engine::start(loaders(ai, &store), how)))
+    Ok(ai.enabled.then(|| Engine::start(loaders(ai, &store, &how), how)))
 }
 
 /// One loader for each tier that is wanted, or that stands in for one. Left to us (`auto`), a tier
 /// is wanted when its models are on this machine; one that was asked for is missed aloud.
-pub fn loaders(settings: &AiSettings, store: &Store) -> Vec<Loader> {
+pub fn loaders(settings: &AiSettings, store: &Store, how: &EngineSettings) -> Vec<Loader> {
     let wanted = |tier: &Tier| match settings.tier {
         Wanted::Auto => *tier <= load::BEST && store.present(*tier),
         Wanted::Tier(most) => *tier <= most,
     };
     let tiers = [Tier::Rules, Tier::Lite, Tier::Full];
-    tiers.into_iter().filter(wanted).map(|tier| load::loader(store, tier)).collect()
+    let loader = |tier| {
+        if settings.isolated {
+            let registry = settings.models_file.clone();
+            return load::isolated(store, registry, tier, Limits::within(how));
+        }
+        load::loader(store, tier)
+    };
+    tiers.into_iter().filter(wanted).map(loader).collect()
 }

@@ -14,6 +14,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    if let Some(end) = models::isolated::child::main() {
+        return end;
+    }
     let args = Cli::parse().args;
     jobs::process::main("worker", |env, settings| worker::process::run(args, env, settings))
 }

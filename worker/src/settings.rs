@@ -70,6 +70,8 @@ pub struct AiSettings {
     pub batch: Option<usize>,
     /// `AI_MAX_WORKERS`: threads that compute; unset = as the engine likes.
     pub threads: Option<usize>,
+    /// `AI_ISOLATION`: models run in processes of their own, rather than on threads.
+    pub isolated: bool,
     /// `AI_MODELS_CACHE_DIR`, else a folder among the user's caches; `None` without a home.
     pub models_cache: Option<PathBuf>,
     /// `AI_MODELS_FILE`: an operator's registry of models.
@@ -94,6 +96,7 @@ impl WorkerSettings {
                 tier: env.parse("AI_TIER", "one of auto, full, lite, rules")?.unwrap_or_default(),
                 batch: count(env, "AI_BATCH_SIZE", 1..=256)?,
                 threads: count(env, "AI_MAX_WORKERS", 1..=64)?,
+                isolated: isolated(env)?,
                 models_cache: store::cache_dir(
                     env.text("AI_MODELS_CACHE_DIR"),
                     env.text("XDG_CACHE_HOME"),
@@ -209,6 +212,14 @@ pub fn parse_concurrency(text: &str) -> Result<BTreeMap<Queue, usize>, String> {
             Ok((queue, slots.ok_or_else(rule)?))
         })
         .collect()
+}
+
+fn isolated(env: &Env) -> Result<bool, Failure> {
+    match env.text("AI_ISOLATION") {
+        None | Some("thread") => Ok(false),
+        Some("process") => Ok(true),
+        Some(_) => Err(Failure::new("AI_ISOLATION must be thread or process")),
+    }
 }
 
 fn allowed_hosts(env: &Env) -> Result<Vec<Allowed>, Failure> {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::breaker::BreakerPolicy;
 use crate::analysis::Analyzer;
 use crate::text::Prepared;
@@ -111,13 +113,14 @@ impl Progress {
         self.0.store(percent.min(100), Ordering::Relaxed);
     }
 
-    pub(super) fn percent(&self) -> u8 {
+    pub(crate) fn percent(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// Why a tier could not be loaded. Its text is shown to operators and says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LoadError {
     /// Files are not on this machine.
     #[error("missing: {0}")]

@@ -1,4 +1,4 @@
-//! Copies of weights in bfloat16, made once: half the memory, and what a CPU with AMX computes with.
+//! Copies of weights in bfloat16, made once: half the memory, and what some CPUs are faster with.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -16,6 +16,8 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
+
 pub use error::StoreError;
 pub use model::{File, Labels, Model, Pin, Task};
 pub use pulled::Pulled;
@@ -41,6 +43,28 @@ pub fn cache_dir(
     let xdg = xdg_cache_home.map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = xdg.or_else(|| home.map(|home| Path::new(home).join(".cache")))?;
     Some(caches.join("farm").join("models"))
+}
+
+/// The bfloat16 copy of some weights, beside them; made unless it was made of these before. Takes
+/// seconds: not for an async thread. Whoever else wants it meanwhile waits.
+///
+/// # Errors
+/// When the weights cannot be read or the copy cannot be written.
+pub fn in_bfloat16(weights: &Path, sha256: &str) -> Result<PathBuf, StoreError> {
+    let copy = bf16::place(weights);
+    if bf16::is_of(&copy, sha256) {
+        return Ok(copy);
+    }
+    let lock = copy.with_extension("lock");
+    let failed = StoreError::io(&lock);
+    let held = std::fs::File::create(&lock)
+        .and_then(
+            |file| Ok(rustix::fs::flock(&file, FlockOperation::LockExclusive).map(|()| file)?),
+        )
+        .map_err(failed)?;
+    let made = if bf16::is_of(&copy, sha256) { Ok(copy) } else { bf16::copy(weights, sha256) };
+    drop(held);
+    made
 }
 
 /// The models on this machine.
@@ -154,19 +178,13 @@ impl Store {
         }
     }
 
-    /// Copies the weights of a checkpoint into bfloat16 beside them, unless that was done for these
-    /// weights before. Takes seconds: not for an async thread.
+    /// See [`in_bfloat16`], of a checkpoint.
     ///
     /// # Errors
-    /// When the weights cannot be read or the copy cannot be written.
+    /// The same.
     pub fn prepare(&self, model: &Model) -> Result<PathBuf, StoreError> {
         let weights = self.folder(model).join(model.weights());
-        let sha256 = self.weights_sha256(model)?;
-        let copy = bf16::place(&weights);
-        if bf16::is_of(&copy, &sha256) {
-            return Ok(copy);
-        }
-        bf16::copy(&weights, &sha256)
+        in_bfloat16(&weights, &self.weights_sha256(model)?)
     }
 
     /// The bfloat16 copy of a checkpoint's weights, if there is one of these weights.

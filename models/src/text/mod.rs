@@ -6,6 +6,7 @@ mod parts;
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::GraphemeCursor;
@@ -27,7 +28,7 @@ const SPECIAL: [&str; 10] =
     ["<s>", "</s>", "<pad>", "<mask>", "<unk>", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]"];
 
 /// A caption made ready: see [`Prepared::of`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
     /// Caption and hashtags, cleaned. Empty when nothing is left.
     pub text: String,

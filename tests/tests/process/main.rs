@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod exports;
+mod isolated;
 mod money;
 
 use std::io::{BufRead, BufReader};

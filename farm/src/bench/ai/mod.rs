@@ -125,16 +125,14 @@ pub(super) async fn run(options: &Options) -> Result<Report, Failure> {
             report.figure(key, what, unit, spread, note);
         }
     }
-    let matrix = Place::detect(None).precision() == Precision::Brain;
-    report.remark("matrix_units", Value::Bool(matrix), numbers().to_owned());
+    let brain = Place::detect(None).precision() == Precision::Brain;
+    report.remark("bfloat16", Value::Bool(brain), numbers().to_owned());
     Ok(report)
 }
 
 fn numbers() -> &'static str {
     match Place::detect(None).precision() {
-        Precision::Brain => "bfloat16: this CPU has matrix units for it (AMX), or there is a GPU",
-        Precision::Full => {
-            "32 bits: this CPU has no matrix units for bfloat16 (AMX), which is slower without"
-        }
+        Precision::Brain => "bfloat16: this CPU is faster with it, or there is a GPU",
+        Precision::Full => "32 bits: this CPU is no faster with bfloat16",
     }
 }

@@ -8,8 +8,11 @@ use jobs::process::Failure;
 use models::engine::{Engine, LoadError, Loader, Settings};
 use models::full::{Checkpoint, Checkpoints, FullAnalyzer};
 use models::lite::LiteAnalyzer;
-use models::nets::{Classifier, NetError, Place, ZeroShot, one_thread_each, operations};
+use models::nets::{Classifier, NetError, Place, Precision, ZeroShot, one_thread_each, operations};
+use models::store::in_bfloat16;
 use models::{Analysis, Analyzer, Category, ModelId, Offence, Prepared, Tier};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::side::Rate;
@@ -54,7 +57,14 @@ pub(super) async fn rate(
     rate
 }
 
-/// Asks an engine about captions, a window of them after the other, for at least so long.
+/// How many ask at once: always another window at hand, so that the threads never wait for one.
+const ASKERS: usize = 3;
+/// How many answered windows a figure is made of, at least, however long that takes.
+const WINDOWS: usize = 4 * ASKERS;
+
+/// Asks an engine about captions, a window of them after the other, for at least so long. It is
+/// measured from answer to answer: what is under way at the first is made up for by what is at the
+/// last, and all threads are busy between.
 pub(crate) async fn measured(
     engine: &Engine,
     captions: &[String],
@@ -68,33 +78,45 @@ pub(crate) async fn measured(
     let warm = engine.analyze(some, CancellationToken::new());
     warm.await.map_err(Failure::during("the engine"))?;
     let next = Arc::new(AtomicUsize::new(0));
-    let (began, before) = (Instant::now(), operations());
-    let ask = || {
+    let (answered, mut answers) = mpsc::channel(1);
+    let mut asking = JoinSet::new();
+    for _ in 0..ASKERS {
         let (engine, captions, next) = (engine.clone(), captions.clone(), next.clone());
-        tokio::spawn(async move {
-            let mut done = 0;
-            while began.elapsed() < time {
+        let answered = answered.clone();
+        asking.spawn(async move {
+            loop {
                 let at = next.fetch_add(window, Ordering::Relaxed);
                 let some = (at..at + window).map(|n| captions[n % captions.len()].clone());
-                let asked = engine.analyze(some.collect(), CancellationToken::new());
-                let answers = asked.await.map_err(|error| error.to_string())?;
-                if let Some(offence) = answers.into_iter().find_map(Result::err) {
-                    return Err(offence.to_string());
+                let asked = engine.analyze(some.collect(), CancellationToken::new()).await;
+                let offence = |answers: Vec<_>| answers.into_iter().find_map(Result::err);
+                let told = match asked {
+                    Ok(answers) => offence(answers).map_or(Ok(()), |one| Err(one.to_string())),
+                    Err(error) => Err(error.to_string()),
+                };
+                let at = (Instant::now(), operations());
+                if answered.send(told.map(|()| at)).await.is_err() {
+                    break;
                 }
-                done += window;
             }
-            Ok(done)
-        })
-    };
-    // Always another window at hand: the threads never wait for the asker.
-    let asking: Vec<_> = (0..3).map(|_| ask()).collect();
-    let mut captions = 0;
-    for asker in asking {
-        let done = asker.await.map_err(Failure::during("the asker"))?;
-        captions += done.map_err(Failure::new)?;
+        });
     }
-    let seconds = began.elapsed().as_secs_f64();
-    Ok(Rate { captions, seconds, operations: operations() - before })
+    let mut answer = async || {
+        let told = answers.recv().await.ok_or_else(|| Failure::new("nobody asks any more"))?;
+        told.map_err(Failure::new)
+    };
+    for _ in 1..ASKERS {
+        answer().await?;
+    }
+    let (began, before) = answer().await?;
+    let mut windows = 0;
+    loop {
+        let (at, after) = answer().await?;
+        windows += 1;
+        if windows >= WINDOWS && at - began >= time {
+            let (captions, seconds) = (windows * window, (at - began).as_secs_f64());
+            return Ok(Rate { captions, seconds, operations: after - before });
+        }
+    }
 }
 
 fn engine(on: &On, task: Task) -> Engine {
@@ -118,7 +140,16 @@ pub(super) fn load(on: &On, task: Task) -> Result<Box<dyn Analyzer>, NetError> {
     let place = Place::detect(None);
     let (sentiment, language) = (on.folder("sentiment"), on.folder("language"));
     let (zero_shot, embedding) = (on.folder("zero-shot"), on.folder("embedding"));
-    let weights = |folder: &std::path::Path| folder.join("model.safetensors");
+    // As workers load them: the copy in bfloat16, where it is faster.
+    let weights = |folder: &std::path::Path| {
+        let weights = folder.join("model.safetensors");
+        if place.precision() == Precision::Full {
+            return weights;
+        }
+        // Random weights: their place and size tell them apart.
+        let stamp = weights.metadata().map_or(0, |about| about.len()).to_string();
+        in_bfloat16(&weights, &stamp).unwrap_or(weights)
+    };
     let id = |name: &str| ModelId { name: name.to_owned(), hash: String::new() };
     match task {
         Task::Sentiment | Task::Language => {

@@ -47,7 +47,7 @@ pub(crate) enum Action {
     },
     /// Measure how many captions a second each tier that is here analyses.
     Bench(bench::Bench),
-    /// Make bfloat16 copies of the large weights, for a CPU with AMX.
+    /// Make bfloat16 copies of the large weights, for a CPU that is faster with them.
     Prepare {
         /// Also where they would be slower than the weights themselves.
         #[arg(long)]

@@ -1,8 +1,8 @@
 //! `farm models verify` and `farm models prepare`: long reads of what is here.
 
 use jobs::process::Failure;
-use models::Tier;
 use models::store::{Model, Store, StoreError};
+use models::{Tier, cpu};
 use serde::Serialize;
 
 use super::pull;
@@ -67,14 +67,14 @@ fn verified(store: &Store, model: &Model) -> Found {
 /// Copies the weights of the full tier that are here; only for a CPU that is faster with them,
 /// unless it is to be done `anyway`.
 pub(super) async fn prepare(store: Store, anyway: bool, json: bool) -> Result<String, Failure> {
-    if !anyway && !has_amx() {
+    if !anyway && !cpu::prefers_bfloat16() {
         if json {
             let left = store.models(Tier::Full).map(|model| Found::new(model, "not needed", None));
             return told(&left.collect::<Vec<_>>(), json);
         }
         return Ok(
-            "this CPU has no AMX for bfloat16 and computes faster with the weights as they \
-                   are; nothing was prepared (--anyway does it)"
+            "this CPU is no faster with bfloat16 than with the weights as they are; nothing was \
+             prepared (--anyway does it)"
                 .to_owned(),
         );
     }
@@ -112,10 +112,4 @@ async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.map_err(Failure::during("it did not end"))
-}
-
-/// Whether the CPU multiplies matrices of bfloat16, as the kernel tells.
-fn has_amx() -> bool {
-    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    flags.split_whitespace().any(|flag| flag == "amx_bf16")
 }
