@@ -70,6 +70,13 @@ impl Outcome {
         self.waits.len() as f64 / self.took.as_secs_f64()
     }
 
+    /// Adds what came later.
+    pub(super) fn then(&mut self, other: Self) {
+        self.took += other.took;
+        self.waits.join(other.waits);
+    }
+
+    /// Adds what came beside it.
     fn join(&mut self, other: Self) {
         self.took = self.took.max(other.took);
         self.waits.join(other.waits);
