@@ -149,6 +149,11 @@ pub trait Analyzer: Send {
         0
     }
 
+    /// Whether it cannot answer any more, whatever is asked, and is to be loaded anew.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
     /// One answer for each caption, in their order. An answer does not depend on what else is in
     /// the batch.
     fn analyze(&mut self, captions: &[Prepared]) -> Vec<Result<Analysis, Offence>>;

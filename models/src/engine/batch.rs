@@ -12,8 +12,8 @@ use crate::text::Prepared;
 pub(super) enum Outcome {
     /// One answer for each caption, in their order.
     Answered(Answers),
-    /// The analyzer panicked on two different batches in a row: its state may be broken. The batch
-    /// is still to be computed, by another one.
+    /// The analyzer says that it is broken, or panicked on two different batches in a row, after
+    /// which it may be. The batch is still to be computed, by another one.
     Broken,
     /// The thread was given up meanwhile: nobody wants the answers.
     Abandoned,
@@ -44,6 +44,7 @@ impl Tried {
                     self.offenders.clear();
                     return Outcome::Answered(answers);
                 }
+                Err(_) if self.analyzer.is_broken() => return Outcome::Broken,
                 // One that is known to break any batch says nothing new about the analyzer.
                 Err(_) if !self.offenders.is_empty() && !self.is_known(batch) => {
                     return Outcome::Broken;
@@ -81,6 +82,7 @@ impl Tried {
             }
             match self.call(std::slice::from_ref(caption)) {
                 Ok(answer) => answers.extend(answer),
+                Err(_) if self.analyzer.is_broken() => return Outcome::Broken,
                 Err(reason) => {
                     offenders.push(flight.content);
                     answers.push(Err(Offence::Model(reason)));

@@ -252,7 +252,7 @@ impl Crew {
             Outcome::Broken => {
                 self.tally.restarts += 1;
                 let tier = self.rungs[rung].loader.tier;
-                tracing::warn!(ai.tier = %tier, "an analyzer panicked again and is loaded anew");
+                tracing::warn!(ai.tier = %tier, "an analyzer is broken and is loaded anew");
                 self.queue.give_back(batch);
                 if self.stopped {
                     self.queue.fail_all(&EngineError::Stopped);

@@ -57,6 +57,8 @@ pub struct Isolated {
     call: Box<Call>,
     limits: Limits,
     process: Option<Process>,
+    /// It could not be started again.
+    broken: bool,
 }
 
 impl std::fmt::Debug for Isolated {
@@ -76,7 +78,8 @@ impl Isolated {
         limits: Limits,
         progress: &Progress,
     ) -> Result<Self, LoadError> {
-        let mut this = Self { tier, models: Vec::new(), bytes: 0, call, limits, process: None };
+        let (models, bytes, process, broken) = (Vec::new(), 0, None, false);
+        let mut this = Self { tier, models, bytes, call, limits, process, broken };
         this.process = Some(this.start(Instant::now() + limits.load, progress)?);
         Ok(this)
     }
@@ -106,7 +109,10 @@ impl Isolated {
         // Out of its place meanwhile: one that fails is killed by being dropped.
         let mut process = match self.process.take() {
             Some(process) => process,
-            None => self.start(until, &Progress::default()).map_err(|error| error.to_string())?,
+            None => self.start(until, &Progress::default()).map_err(|error| {
+                self.broken = true;
+                error.to_string()
+            })?,
         };
         process.tell(captions)?;
         let answers = match process.said(until)? {
@@ -140,22 +146,28 @@ impl Analyzer for Isolated {
         self.bytes
     }
 
+    fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     fn analyze(&mut self, captions: &[Prepared]) -> Vec<Result<Analysis, Offence>> {
         let time = self.limits.caption.saturating_mul(captions.len() as u32);
         let until = Instant::now() + self.limits.batch + time;
         let mut answered = self.ask(captions, until);
         // One that is gone may have been ended by somebody else: a caption alone is asked for again
         // before it is blamed.
-        let again = captions.len() == 1 && self.process.is_none() && Instant::now() < until;
-        if answered.is_err() && again {
+        let again = captions.len() == 1 && self.process.is_none() && !self.broken;
+        if answered.is_err() && again && Instant::now() < until {
             answered = self.ask(captions, until);
         }
         match (answered, captions) {
             (Ok(answers), _) => answers,
-            (Err(reason), [_]) => vec![Err(Offence::Model(format!("its process {reason}")))],
+            (Err(reason), [_]) if !self.broken => {
+                vec![Err(Offence::Model(format!("its process {reason}")))]
+            }
             (Err(reason), _) => {
                 tracing::warn!(ai.tier = %self.tier, reason, "the process of a batch failed");
-                // No answers: the engine asks for each caption alone.
+                // No answers: the engine asks for each caption alone, or another analyzer.
                 Vec::new()
             }
         }

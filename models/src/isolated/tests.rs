@@ -1,10 +1,11 @@
 //! With a real process each, played by a script: what the analyzer's own does is shown where one is
 //! started (`tests/tests/process`).
 
+use std::sync::Arc;
+
 use super::*;
 use crate::RulesAnalyzer;
-use crate::engine::Engine;
-use crate::engine::Loader;
+use crate::engine::{Engine, Loader};
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes.
@@ -15,6 +16,7 @@ const SHORT: Duration = Duration::from_secs(1);
 /// Says that it is ready, then does with each batch what its captions say. `$0`: what it answers
 /// to one caption, as JSON; `$1`: where it notes that it was started.
 const SCRIPT: &str = r#"
+    [ -e "$1.down" ] && exit 3
     echo started >> "$1"
     echo '{"progress":50}'
     echo '{"loaded":{"models":[{"name":"played","hash":"00"}],"bytes":7}}'
@@ -40,6 +42,11 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// From now on it cannot be started.
+    fn down(&self) {
+        std::fs::write(self.folder.path().join("notes.down"), "").unwrap();
     }
 
     fn call(&self, script: &'static str) -> Box<Call> {
@@ -170,17 +177,37 @@ fn more_than_a_pipe_holds_goes_through() {
     assert_eq!(isolated.analyze(&captions(&[&long])), [Ok(answer())]);
 }
 
+fn loader(scene: &Arc<Scene>) -> Loader {
+    let scene = scene.clone();
+    Loader::new(Tier::Lite, move |progress| {
+        let limits = Limits { load: LONG, batch: SHORT, caption: Duration::ZERO };
+        Ok(Box::new(Isolated::load(Tier::Lite, scene.call(SCRIPT), limits, progress)?))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_engine_no_caption_is_blamed_for_a_process_that_cannot_be_started() {
+    let scene = Arc::new(Scene::new());
+    let rules = Loader::new(Tier::Rules, |_| Ok(Box::new(RulesAnalyzer::new())));
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let engine = Engine::start(vec![loader(&scene), rules], settings);
+    let ask = async |texts: &[&str]| {
+        let asked = engine.analyze(captions(texts), CancellationToken::new());
+        tokio::time::timeout(LONG, asked).await.unwrap().unwrap()
+    };
+    assert_eq!(ask(&["fine"]).await, [Ok(answer())]);
+    scene.down();
+    let answers = ask(&["leaves", "What a lovely day!", "and a night"]).await;
+    let tiers = answers.iter().map(|answer| answer.as_ref().unwrap().tier);
+    assert_eq!(tiers.collect::<Vec<_>>(), [Tier::Rules; 3]);
+    engine.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_the_engine_one_caption_that_hangs_costs_the_others_nothing() {
-    let scene = Scene::new();
-    let call = std::sync::Mutex::new(Some(scene.call(SCRIPT)));
-    let loader = Loader::new(Tier::Lite, move |progress| {
-        let call = call.lock().unwrap().take().ok_or(LoadError::Failed("again".to_owned()))?;
-        let limits = Limits { load: LONG, batch: SHORT, caption: Duration::ZERO };
-        Ok(Box::new(Isolated::load(Tier::Lite, call, limits, progress)?))
-    });
+    let scene = Arc::new(Scene::new());
     let settings = Settings { threads: 1, ..Settings::default() };
-    let engine = Engine::start(vec![loader], settings);
+    let engine = Engine::start(vec![loader(&scene)], settings);
     let asked = engine.analyze(captions(&["a", "hangs", "b"]), CancellationToken::new());
     let answers = tokio::time::timeout(LONG, asked).await.unwrap().unwrap();
     assert_eq!(answers[0], Ok(answer()));
