@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::server::{self, Waits};
 use crate::settings::ApiSettings;
-use crate::{AppState, Cors, Files, Limits, server};
+use crate::{AppState, Cors, Files, Limits};
 
 /// Database connections of this role: every request holds one for milliseconds.
 const CONNECTIONS: u32 = 10;
@@ -75,7 +76,9 @@ impl FrontDoor {
         let files = Files::new(settings.open_storage()?, &api.cdn_base(addr)?);
         let state = AppState::new(jobs, identity, cors, FRESH_FOR, files, limits(api, redis));
         let stop = state.stop.clone();
-        let (server, gone) = spawn_part(server::serve(listener, crate::app(state), stop.clone()));
+        let app = crate::app(state);
+        let served = server::serve(listener, app, stop.clone(), Waits::USUAL);
+        let (server, gone) = spawn_part(served);
         Ok(Self { addr, gone, stop, server })
     }
 

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long is waited for whom.
 #[derive(Clone, Copy, Debug)]
-struct Waits {
+pub(crate) struct Waits {
     /// For the head of a request, from when the connection is open or the request before it is
     /// answered.
     head: Duration,
@@ -36,7 +36,7 @@ struct Waits {
 
 impl Waits {
     /// Proxies keep a connection for 60 s: it is they who close it.
-    const USUAL: Self = Self {
+    pub(crate) const USUAL: Self = Self {
         head: Duration::from_secs(75),
         unread: Duration::from_secs(75),
         grace: Duration::from_secs(5),
@@ -48,22 +48,11 @@ const MAX_HEAD: usize = 64 << 10;
 /// Before accepting is tried again when it failed: for want of files, others must close first.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Answers on a listener until it is told to stop; open requests then have 5 s.
+/// Answers on a listener until it is told to stop, and then those who ask already.
 ///
 /// # Errors
 /// When the listener has no address.
 pub(crate) async fn serve<E>(
-    listener: TcpListener,
-    app: E,
-    stop: CancellationToken,
-) -> io::Result<()>
-where
-    E: Endpoint<Output = Response> + 'static,
-{
-    serve_for(listener, app, stop, Waits::USUAL).await
-}
-
-async fn serve_for<E>(
     listener: TcpListener,
     app: E,
     stop: CancellationToken,

@@ -67,7 +67,7 @@ impl Scene {
         let app = Route::new().at("/", hello).at("/wait", wait).at("/big", big).map_to_response();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let at = listener.local_addr().unwrap();
-        let served = tokio::spawn(serve_for(listener, app, stop.clone(), waits));
+        let served = tokio::spawn(serve(listener, app, stop.clone(), waits));
         Self { at, stop, served, begun, go, dropped }
     }
 

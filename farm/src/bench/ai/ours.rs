@@ -146,9 +146,10 @@ pub(super) fn load(on: &On, task: Task) -> Result<Box<dyn Analyzer>, NetError> {
         if place.precision() == Precision::Full {
             return weights;
         }
-        // Random weights: their place and size tell them apart.
-        let stamp = weights.metadata().map_or(0, |about| about.len()).to_string();
-        in_bfloat16(&weights, &stamp).unwrap_or(weights)
+        // Which weights these are: hashing gigabytes for each measure would take longer than it.
+        let about = weights.metadata().ok();
+        let stamp = about.map(|about| format!("{} {:?}", about.len(), about.modified().ok()));
+        in_bfloat16(&weights, &stamp.unwrap_or_default()).unwrap_or(weights)
     };
     let id = |name: &str| ModelId { name: name.to_owned(), hash: String::new() };
     match task {

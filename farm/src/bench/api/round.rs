@@ -107,8 +107,8 @@ impl Round<'_> {
         connections: usize,
         rate: Option<u32>,
     ) -> Result<(Outcome, f64), Failure> {
-        let site = self.site;
-        self.load_on(&site.api, name, target, connections, rate).await
+        let (site, time) = (self.site, self.time);
+        self.load_on(&site.api, name, target, Load { connections, time, rate }).await
     }
 
     async fn load_on(
@@ -116,13 +116,11 @@ impl Round<'_> {
         role: &Role,
         name: &'static str,
         target: &Arc<Target>,
-        connections: usize,
-        rate: Option<u32>,
+        load: Load,
     ) -> Result<(Outcome, f64), Failure> {
         let pid = role.pid().ok_or_else(|| Failure::new(format!("{} is gone", role.name())))?;
         let before = self.stack.cpu(&[role]);
-        let mut load =
-            std::pin::pin!(load::run(target, Load { connections, time: self.time, rate }));
+        let mut load = std::pin::pin!(load::run(target, load));
         let mut look = tokio::time::interval(LOOK);
         let mut most = 0.0_f64;
         let outcome = loop {
@@ -155,20 +153,19 @@ impl Round<'_> {
     async fn profile(&mut self) -> Result<f64, Failure> {
         let target = self.target(vec![self.site.profile()], 200);
         let Rivals { poem, hello, long, bytes, .. } = self.rivals;
-        let (site, time) = (self.site, self.time);
+        let site = self.site;
+        let turn = Load { connections: READERS, time: self.time / TURNS, rate: None };
         let mut most = 0.0_f64;
         let [mut profiles, mut hellos, mut said] =
             [Outcome::default(), Outcome::default(), Outcome::default()];
-        self.time = time / TURNS;
         for _ in 0..TURNS {
             let (outcome, memory) =
-                self.load_on(&site.api, "cached_profile", &target, READERS, None).await?;
+                self.load_on(&site.api, "cached_profile", &target, turn).await?;
             most = most.max(memory);
             profiles.then(outcome);
-            hellos.then(self.load_on(poem, "poem_hello", hello, READERS, None).await?.0);
-            said.then(self.load_on(long, "poem_bytes", bytes, READERS, None).await?.0);
+            hellos.then(self.load_on(poem, "poem_hello", hello, turn).await?.0);
+            said.then(self.load_on(long, "poem_bytes", bytes, turn).await?.0);
         }
-        self.time = time;
         let ours = profiles.per_second();
         let (hello, bytes) = (hellos.per_second(), said.per_second());
         self.notes.add("cached_profile_per_s", ours);
