@@ -2,7 +2,7 @@
 
 use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
-use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromJSON, Type};
 use serde_json::{Map, Value};
 
@@ -40,7 +40,10 @@ impl<T: ParseFromJSON> ParsePayload for JsonBody<T> {
                 .map_err(|error| Problem::body("body", format!("is no JSON: {error}")))?
         };
         match T::parse_from_json(Some(value.clone())) {
-            Ok(parsed) => Ok(Self(parsed)),
+            Ok(parsed) => match no_text::<T>(&value) {
+                None => Ok(Self(parsed)),
+                Some(field) => Err(Problem::body(field, "must be text").into()),
+            },
             Err(error) => Err(refusal::<T>(&value, &error.into_message()).into()),
         }
     }
@@ -74,6 +77,27 @@ fn refusal<T: ParseFromJSON>(value: &Value, message: &str) -> Problem {
         }
         None => Problem::body("body", rule),
     }
+}
+
+/// The first field that should be text, or a list of it, and holds a number or a truth value: the
+/// parser would take `false` for a word.
+fn no_text<T: Type>(value: &Value) -> Option<&str> {
+    let mut registry = Registry::new();
+    let MetaSchema { properties, .. } = registry.create_fake_schema::<T>();
+    let wrong = |schema: &MetaSchema, value: &Value| {
+        schema.ty == "string" && (value.is_number() || value.is_boolean())
+    };
+    let (name, _) = value.as_object()?.iter().find(|(name, value)| {
+        let property = properties.iter().find(|(property, _)| property == name);
+        let Some((_, MetaSchemaRef::Inline(schema))) = property else { return false };
+        match (value, schema.items.as_deref()) {
+            (Value::Array(values), Some(MetaSchemaRef::Inline(item))) => {
+                values.iter().any(|value| wrong(item, value))
+            }
+            _ => wrong(schema, value),
+        }
+    })?;
+    Some(name)
 }
 
 fn is_missing(fields: &Map<String, Value>, name: &str) -> bool {

@@ -1,6 +1,7 @@
 //! What the generated OpenAPI document leaves out: which fields may be null, and the rules of
-//! parameters that handlers check themselves.
+//! parameters and bodies that handlers check themselves.
 
+use entity::enums::{Action, ExportFormat, TransactionType};
 use poem::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -12,18 +13,14 @@ pub(crate) fn complete(document: &str) -> String {
     };
     if let Some(Value::Object(schemas)) = parsed.pointer_mut("/components/schemas") {
         schemas.values_mut().for_each(mark);
-        for body in [
-            "AnalyzePost",
-            "AnalyzePosts",
-            "BatchGet",
-            "BulkProfilesRequest",
-            "Login",
-            "PauseRequest",
-            "RedriveRequest",
-            "RefreshOptions",
-        ] {
-            if let Some(Value::Object(schema)) = schemas.get_mut(body) {
+        for (name, closed) in BODIES {
+            let Some(Value::Object(schema)) = schemas.get_mut(name) else { continue };
+            if closed {
                 schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+            let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+            for (field, schema) in fields.into_iter().flatten() {
+                add(schema, field_rules(name, field));
             }
         }
     }
@@ -34,13 +31,69 @@ pub(crate) fn complete(document: &str) -> String {
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
         for parameter in parameters.into_iter().flatten() {
             let rules = rules(parameter["name"].as_str().unwrap_or_default());
-            let schema = parameter.get_mut("schema").and_then(Value::as_object_mut);
-            if let (Value::Object(rules), Some(schema)) = (rules, schema) {
-                schema.extend(rules);
-            }
+            add(&mut parameter["schema"], rules);
         }
     }
     serde_json::to_string_pretty(&parsed).unwrap_or_else(|_| document.to_owned())
+}
+
+fn add(schema: &mut Value, rules: Value) {
+    if let (Value::Object(schema), Value::Object(rules)) = (schema, rules) {
+        schema.extend(rules);
+    }
+}
+
+/// What requests hold, and whether fields of other names are refused.
+const BODIES: [(&str, bool); 19] = [
+    ("Adjustment", true),
+    ("Amount", true),
+    ("AnalyzePost", true),
+    ("AnalyzePosts", true),
+    ("BatchGet", true),
+    ("BulkProfilesRequest", true),
+    ("ExportRequest", true),
+    ("ForgotPassword", false),
+    ("ListExportRequest", true),
+    ("Lock", true),
+    ("Login", true),
+    ("PauseRequest", true),
+    ("Plan", true),
+    ("Quantity", true),
+    ("Reason", true),
+    ("RedriveRequest", true),
+    ("Refresh", false),
+    ("RefreshOptions", true),
+    ("Registration", false),
+];
+
+/// The rules of a field of a body, as the handlers apply them.
+fn field_rules(body: &str, field: &str) -> Value {
+    match (body, field) {
+        ("Adjustment", "amount") => json!({ "minimum": 1, "maximum": 10_000_000 }),
+        ("Adjustment" | "Lock" | "Reason", "reason") => json!({ "minLength": 3, "maxLength": 500 }),
+        ("Amount", "credits") => json!({ "minimum": 1, "maximum": 1_000_000 }),
+        ("AnalyzePost", "caption") => json!({ "maxLength": 5_000 }),
+        ("Plan", "actions") => json!({ "minItems": 1, "maxItems": 100 }),
+        ("Quantity", "quantity") => json!({ "minimum": 1, "maximum": 100_000 }),
+        ("ExportRequest" | "ListExportRequest", "format") => {
+            json!({ "enum": words(ExportFormat::ALL) })
+        }
+        ("ExportRequest" | "ListExportRequest", "include") => {
+            let word = json!({ "type": "string", "enum": ["profiles", "posts"] });
+            json!({ "minItems": 1, "items": word })
+        }
+        ("ForgotPassword" | "Registration", "email") => json!({ "format": "email" }),
+        ("Registration", "password") => json!({ "minLength": 8 }),
+        ("Registration", "full_name") => json!({ "maxLength": 200 }),
+        ("RedriveRequest", "kind" | "since" | "until") | ("AnalyzePost", "shortcode") => {
+            rules(field)
+        }
+        _ => Value::Null,
+    }
+}
+
+fn words<T: ToString>(all: &[T]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
 }
 
 /// The rules of a parameter, as the handlers apply them.
@@ -54,7 +107,15 @@ fn rules(name: &str) -> Value {
         "shortcode" => json!({ "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9_-]+$" }),
         "limit" => json!({ "minimum": 1, "maximum": crate::query::MAX_PAGE }),
         "wait" => json!({ "minimum": 0, "maximum": crate::query::MAX_WAIT_S }),
-        "since" => json!({ "format": "date-time" }),
+        "since" | "until" => json!({ "format": "date-time" }),
+        "month_year" => json!({ "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" }),
+        "hours" => json!({ "minimum": 1, "maximum": 720 }),
+        "months" => json!({ "minimum": 1, "maximum": 24 }),
+        "page" => json!({ "minimum": 1, "maximum": 100_000 }),
+        "page_size" => json!({ "minimum": 1, "maximum": 50 }),
+        "q" => json!({ "minLength": 1, "maxLength": 200 }),
+        "action_type" => json!({ "enum": words(Action::ALL) }),
+        "transaction_type" => json!({ "enum": words(TransactionType::ALL) }),
         "kind" => json!({ "enum": jobs::Kind::words() }),
         "cursor" => json!({ "minLength": 1 }),
         "Idempotency-Key" => json!({ "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),

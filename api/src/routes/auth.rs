@@ -291,8 +291,8 @@ impl Auth {
 
     /// Who am I?
     #[oai(path = "/me", method = "get", operation_id = "me")]
-    async fn me(&self, caller: Caller) -> Json<UserView> {
-        Json(user_view(&caller.0.user))
+    async fn me(&self, caller: Caller) -> Result<Json<UserView>, Problem> {
+        Ok(Json(user_view(&caller.0.user)))
     }
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::common::{check_refusal, job, posts, profile, refresh, token};
 
 const BATCH: &str = "/api/v1/jobs/batch-get";
+const BULK: &str = "/api/v1/analytics/bulk/profiles";
 const LOGIN: &str = "/api/v1/auth/login";
 
 #[track_caller]
@@ -181,6 +182,10 @@ async fn what_is_no_body_is_refused_by_name() {
         (LOGIN, "{\"email\": \"a@example.test\"}", "password"),
         (LOGIN, "{\"email\": [1], \"password\": \"x\"}", "email"),
         (LOGIN, "{\"email\": \"a\", \"password\": [\"x\"]}", "password"),
+        // No name is written without quotes, even where it would be one with them.
+        (LOGIN, "{\"email\": \"dana@example.test\", \"password\": 12345678}", "password"),
+        (BULK, "{\"usernames\": [\"demo_travel\", false]}", "usernames"),
+        (BULK, "{\"usernames\": [7]}", "usernames"),
     ] {
         let answer = dana.post_text(path, body).await;
         check_refusal(&answer);

@@ -88,6 +88,42 @@ async fn every_documented_operation_is_there_and_none_lets_strangers_in() {
     system.end().await;
 }
 
+/// Generated clients check what they send by the document: its limits are those of the handlers.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_at_a_documented_limit_are_taken_and_those_beyond_it_are_not() {
+    let system = System::builder().workers(0).start().await;
+    let admin = system.as_user("admin").await;
+    let document = document();
+    let mut tried = BTreeSet::new();
+    for (method, path, operation) in operations(&document) {
+        if method != Method::GET || path.ends_with("stream") || path.ends_with("events") {
+            continue;
+        }
+        let path = path.replace("{username}", "somebody").replace("{creator}", "somebody");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+            let (Some(least), Some(most)) =
+                (schema["minimum"].as_i64(), schema["maximum"].as_i64())
+            else {
+                // What is limited is limited both ways.
+                assert_eq!(schema.get("minimum"), schema.get("maximum"), "{path} {name}");
+                continue;
+            };
+            let asked = async |value: i64| {
+                let answer = admin.get(&format!("{path}?{name}={value}")).await;
+                answer.status.as_u16() == 400 && answer.json["field"] == name
+            };
+            assert!(!asked(least).await && !asked(most).await, "{path}: {name} {least}-{most}");
+            assert!(asked(least - 1).await && asked(most + 1).await, "{path}: beyond {name}");
+            tried.insert(name);
+        }
+    }
+    for name in ["hours", "limit", "months", "page", "page_size", "wait"] {
+        assert!(tried.contains(name), "{name} has no documented limits");
+    }
+    system.end().await;
+}
+
 fn could_be(literal: &str, template: &str) -> bool {
     let (literal, template): (Vec<_>, Vec<_>) =
         (literal.split('/').collect(), template.split('/').collect());
