@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::super::figure::Spread;
-use super::python::Python;
+use super::python::{Python, Ways};
 use super::say;
 use super::side::{Rate, Who};
 use super::task::Task;
@@ -56,6 +56,7 @@ impl Round {
         let most = products.operations as f64 / products.seconds;
         self.add("matmul_gflops".to_owned(), most / 1e9);
         let mut ours = HashMap::new();
+        let mut stock = vec![];
         for task in [Task::Sentiment, Task::Language, Task::ZeroShot, Task::All, Task::Lite] {
             let key = task.key();
             let found = self.side(Who::Ours, task).await?;
@@ -69,25 +70,32 @@ impl Round {
                 _ => {
                     let found = self.side(Who::Stock, task).await?;
                     let rate = found.captions as f64 / found.seconds;
+                    stock.push(rate);
                     self.add(format!("captions_per_s.{key}.rust_bert"), rate);
                 }
             }
         }
+        self.add("captions_per_s.all.rust_bert".to_owned(), in_turn(&stock));
         let Some(python) = &self.python else { return Ok(()) };
         say("Python");
         let rates = python.rates(&self.checkpoints, self.captions.path(), self.seconds).await?;
         self.versions = Some(rates.versions());
         let tasks = &rates.captions_per_s;
-        for (key, ways) in [
-            ("sentiment", &tasks.sentiment),
-            ("language", &tasks.language),
-            ("zero_shot", &tasks.zero_shot),
+        let ways = [&tasks.sentiment, &tasks.language, &tasks.zero_shot];
+        let single = ways.map(|ways| ways.one);
+        let batched = ways.map(Ways::batched);
+        for (task, single, batched) in [
+            (Task::Sentiment, single[0], batched[0]),
+            (Task::Language, single[1], batched[1]),
+            (Task::ZeroShot, single[2], batched[2]),
+            (Task::All, in_turn(&single), in_turn(&batched)),
         ] {
+            let key = task.key();
             let ours = ours.get(key).copied().unwrap_or(f64::NAN);
-            self.add(format!("captions_per_s.{key}.python_one"), ways.one);
-            self.add(format!("captions_per_s.{key}.python_batched"), ways.batched());
-            self.add(format!("ratio.{key}.to_python_one"), ours / ways.one);
-            self.add(format!("ratio.{key}.to_python_batched"), ours / ways.batched());
+            self.add(format!("captions_per_s.{key}.python_single"), single);
+            self.add(format!("captions_per_s.{key}.python_batched"), batched);
+            self.add(format!("ratio.{key}.to_python_single"), ours / single);
+            self.add(format!("ratio.{key}.to_python_batched"), ours / batched);
         }
         Ok(())
     }
@@ -178,6 +186,11 @@ impl Loaded {
     }
 }
 
+/// Captions per second of those who do one after the other at these rates.
+fn in_turn(rates: &[f64]) -> f64 {
+    1.0 / rates.iter().map(|rate| 1.0 / rate).sum::<f64>()
+}
+
 /// KiB that a line of proc(5) says.
 fn kib(text: &str, name: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -188,6 +201,11 @@ fn kib(text: &str, name: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_after_the_other_takes_the_sum() {
+        assert!((in_turn(&[2.0, 2.0, 1.0]) - 0.5).abs() < 1e-12);
+    }
 
     #[test]
     fn the_kernel_tells_in_kib() {

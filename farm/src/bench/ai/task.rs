@@ -26,22 +26,22 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    /// Key of the report.
+    /// Key of the report: what is found out.
     pub(super) const fn key(self) -> &'static str {
         match self {
-            Self::Sentiment => "sentiment",
-            Self::Language => "language",
-            Self::ZeroShot => "zero_shot",
-            Self::All => "all",
-            Self::Lite => "lite",
+            Self::ZeroShot => "category",
+            other => other.word(),
         }
     }
 
-    /// The word of the command line.
+    /// The word of the command line: what is run.
     pub(super) const fn word(self) -> &'static str {
         match self {
+            Self::Sentiment => "sentiment",
+            Self::Language => "language",
             Self::ZeroShot => "zero-shot",
-            other => other.key(),
+            Self::All => "all",
+            Self::Lite => "lite",
         }
     }
 }
