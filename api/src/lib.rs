@@ -54,7 +54,7 @@ type Service = OpenApiService<
         routes::queues::Queues,
         routes::workers::Workers,
         routes::dead::Dead,
-        routes::health::Health,
+        (routes::health::Health, routes::metrics::Metrics),
     ),
     (),
 >;
@@ -80,7 +80,7 @@ fn service() -> Service {
             routes::queues::Queues,
             routes::workers::Workers,
             routes::dead::Dead,
-            routes::health::Health,
+            (routes::health::Health, routes::metrics::Metrics),
         ),
         "farm",
         env!("CARGO_PKG_VERSION"),

@@ -70,6 +70,8 @@ pub struct AiState {
     pub queue: i64,
     /// Captions in batches under way.
     pub running: i64,
+    /// Middle size of its last 128 batches; null before the first.
+    pub batch_p50: Option<i64>,
     /// Captions computed since it began, by the tier of their answer.
     pub done: BTreeMap<String, i64>,
     /// Captions without an answer.

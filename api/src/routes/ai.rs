@@ -21,9 +21,9 @@ use uuid::Uuid;
 use super::ai_verification::{AiDifference, AiVerification, Counts, compare, counts};
 use super::ai_worker::AiWorker;
 use super::follow;
+use super::metrics::{self, AiActivity};
 use super::profile_body::{Sight, refresh_link};
 use super::profiles::{handle, not_fetched};
-use super::queues::{self, QueueHead};
 use super::submit::{self, JobAnswer, Work, location, options};
 use crate::idempotency;
 use crate::identity::Caller;
@@ -36,9 +36,6 @@ use crate::view::{self, JobView, ProgressView, State};
 /// The analysis of captions.
 #[derive(Debug)]
 pub struct Ai;
-
-/// How far back the figures of the analysis reach, in milliseconds: an hour.
-const WINDOW_MS: i64 = 3_600_000;
 
 /// How far the analysis of a creator's posts is.
 #[derive(Debug, Object)]
@@ -74,25 +71,6 @@ struct OpenAnalysis {
     progress: ProgressView,
     /// Where it can be followed; null as well then.
     link: Option<String>,
-}
-
-/// How the analysis is doing, for everybody.
-#[derive(Debug, Object)]
-struct AiActivity {
-    /// What waits and runs.
-    queue: QueueHead,
-    /// Workers that take such jobs.
-    workers: i64,
-    /// Captions that wait for the models, over all workers.
-    captions_waiting: i64,
-    /// Captions the models have under way, over all workers.
-    captions_running: i64,
-    /// Captions computed an hour, over the last minute, over all workers.
-    captions_per_hour: f64,
-    /// Stored posts that were analysed within the last hour, and are analysed still.
-    posts_last_hour: i64,
-    /// Those posts by who answered: rules, lite, full.
-    tiers_last_hour: BTreeMap<String, i64>,
 }
 
 /// Who analyses captions, and with what.
@@ -213,23 +191,7 @@ impl Ai {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<AiActivity>, Problem> {
-        let queue = queues::head(&state, Kind::ProfileAnalysis.policy().queue).await?;
-        let done = posts::tiers_within(state.common().read(), WINDOW_MS).await?;
-        let live = state.live_workers().await?;
-        let states: Vec<_> = live
-            .iter()
-            .filter(|worker| !worker.draining)
-            .filter_map(entity::worker::Worker::ai_state)
-            .collect();
-        Ok(Json(AiActivity {
-            queue,
-            workers: states.len() as i64,
-            captions_waiting: states.iter().map(|state| state.queue).sum(),
-            captions_running: states.iter().map(|state| state.running).sum(),
-            captions_per_hour: states.iter().map(|state| state.posts_per_hour).sum(),
-            posts_last_hour: done.iter().map(|tier| tier.posts).sum(),
-            tiers_last_hour: done.into_iter().map(|tier| (tier.tier, tier.posts)).collect(),
-        }))
+        Ok(Json(metrics::analysis(&state).await?))
     }
 
     /// Who analyses captions, and with what

@@ -20,6 +20,7 @@ mod follow;
 pub mod health;
 pub mod jobs;
 pub mod media;
+pub mod metrics;
 pub mod post_analytics;
 mod post_pages;
 pub mod prices;

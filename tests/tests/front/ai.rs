@@ -322,6 +322,20 @@ async fn everybody_sees_how_the_analysis_does_and_with_what() {
         (&health["serving"], health["workers"].as_array().unwrap().len()),
         (&json!("lite"), 1)
     );
+    // The same in the figures of the farm, with what the worker has counted by then.
+    let figures = eventually("the worker says what it did", || async {
+        let figures = dana.get("/api/metrics").await.expect(200).json;
+        (figures["ai"]["captions_done"] == json!({ "lite": 12 })).then_some(figures)
+    })
+    .await;
+    let ai = &figures["ai"];
+    assert_eq!(ai["tiers_last_hour"], json!({ "lite": 12 }));
+    assert!((1..=12).contains(&ai["batch_size"].as_i64().unwrap()), "{ai:#}");
+    assert!(ai["captions_per_hour"].as_f64().unwrap() > 0.0, "{ai:#}");
+    assert_eq!((&ai["captions_failed"], &figures["workers"]["alive"]), (&json!(0), &json!(1)));
+    let names: Vec<_> = figures["queues"].as_array().unwrap().iter().map(|q| &q["name"]).collect();
+    assert!(names.contains(&&json!("fetch")) && names.contains(&&json!("ai")), "{names:?}");
+    system.api().get("/api/metrics").await.expect_problem(401, "not_authenticated");
     let worker = &health["workers"][0];
     assert_eq!((&worker["status"], &worker["wanted"]), (&json!("serving"), &json!("lite")));
     let models = json!([{ "name": "oracle@lite", "hash": "0".repeat(64) }]);
@@ -618,6 +632,7 @@ async fn reads_about_the_analysis_start_nothing() {
         status("demo_travel"),
         verify("demo_travel"),
         "/api/v1/ai/analysis/status".to_owned(),
+        "/api/metrics".to_owned(),
         HEALTH.to_owned(),
         MINE.to_owned(),
     ] {
