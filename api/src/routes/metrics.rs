@@ -25,8 +25,6 @@ pub struct Metrics;
 /// The farm now.
 #[derive(Debug, Object)]
 struct MetricsView {
-    /// When it was looked at; RFC 3339.
-    at: String,
     /// The analysis of captions.
     ai: AiActivity,
     /// What waits and runs, by queue.
@@ -83,7 +81,6 @@ impl Metrics {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<MetricsView>, Problem> {
-        let at = state.now().await?.rfc3339();
         let ai = analysis(&state).await?;
         let queues = queues::heads(&state).await?;
         let live = state.live_workers().await?;
@@ -91,7 +88,7 @@ impl Metrics {
         let slots = working.clone().map(|worker| i64::from(worker.slots)).sum();
         let (alive, working) = (live.len() as i64, working.count() as i64);
         let workers = WorkerCounts { alive, draining: alive - working, slots };
-        Ok(Json(MetricsView { at, ai, queues, workers }))
+        Ok(Json(MetricsView { ai, queues, workers }))
     }
 }
 
@@ -114,7 +111,8 @@ pub(super) async fn analysis(state: &AppState) -> Result<AiActivity, Problem> {
         captions_waiting: states.iter().map(|state| state.queue).sum(),
         captions_running: states.iter().map(|state| state.running).sum(),
         batch_size: sizes.get(sizes.len().saturating_sub(1) / 2).copied(),
-        captions_per_hour: states.iter().map(|state| state.posts_per_hour).sum(),
+        // The sum of none would be -0.
+        captions_per_hour: states.iter().map(|state| state.posts_per_hour).fold(0.0, |a, b| a + b),
         posts_last_hour: stored.iter().map(|tier| tier.posts).sum(),
         tiers_last_hour: stored.into_iter().map(|tier| (tier.tier, tier.posts)).collect(),
         captions_done,
