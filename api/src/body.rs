@@ -40,7 +40,7 @@ impl<T: ParseFromJSON> ParsePayload for JsonBody<T> {
                 .map_err(|error| Problem::body("body", format!("is no JSON: {error}")))?
         };
         match T::parse_from_json(Some(value.clone())) {
-            Ok(parsed) => match no_text::<T>(&value) {
+            Ok(parsed) => match not_text::<T>(&value) {
                 None => Ok(Self(parsed)),
                 Some(field) => Err(Problem::body(field, "must be text").into()),
             },
@@ -64,7 +64,7 @@ fn refusal<T: ParseFromJSON>(value: &Value, message: &str) -> Problem {
         let rule = rule.split_once(": ").map_or(rule, |(_, rule)| rule);
         return Problem::body(name, rule);
     }
-    if let Some(name) = required::<T>().into_iter().find(|name| is_missing(fields, name)) {
+    if let Some(name) = schema::<T>().required.into_iter().find(|name| is_missing(fields, name)) {
         return Problem::body(name, "is required");
     }
     let found = rule.split_once(", found ").map(|(_, found)| found.trim_end_matches('.'));
@@ -81,9 +81,8 @@ fn refusal<T: ParseFromJSON>(value: &Value, message: &str) -> Problem {
 
 /// The first field that should be text, or a list of it, and holds a number or a truth value: the
 /// parser would take `false` for a word.
-fn no_text<T: Type>(value: &Value) -> Option<&str> {
-    let mut registry = Registry::new();
-    let MetaSchema { properties, .. } = registry.create_fake_schema::<T>();
+fn not_text<T: Type>(value: &Value) -> Option<&str> {
+    let MetaSchema { properties, .. } = schema::<T>();
     let wrong = |schema: &MetaSchema, value: &Value| {
         schema.ty == "string" && (value.is_number() || value.is_boolean())
     };
@@ -115,8 +114,7 @@ fn holds(value: &Value, found: &str) -> bool {
         }
 }
 
-fn required<T: Type>() -> Vec<&'static str> {
-    let mut registry = Registry::new();
-    T::register(&mut registry);
-    registry.schemas.values().flat_map(|schema| schema.required.clone()).collect()
+/// What the document says of a body; not of the objects in it.
+fn schema<T: Type>() -> MetaSchema {
+    Registry::new().create_fake_schema::<T>()
 }

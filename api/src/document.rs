@@ -5,6 +5,12 @@ use entity::enums::{Action, ExportFormat, TransactionType};
 use poem::http::Method;
 use serde_json::{Map, Value, json};
 
+use crate::routes::auth::{MAX_NAME, MIN_PASSWORD};
+use crate::routes::credits::MAX_MONTHS;
+use crate::routes::post_analytics::MAX_CAPTION;
+use crate::routes::prices::MAX_QUANTITY;
+use crate::routes::top_up::MAX_CREDITS;
+
 /// Marks every optional field of every schema as nullable (unknown values are null here, never
 /// left out, and generated clients must know), and adds the rules of the parameters.
 pub(crate) fn complete(document: &str) -> String {
@@ -71,10 +77,10 @@ fn field_rules(body: &str, field: &str) -> Value {
     match (body, field) {
         ("Adjustment", "amount") => json!({ "minimum": 1, "maximum": 10_000_000 }),
         ("Adjustment" | "Lock" | "Reason", "reason") => json!({ "minLength": 3, "maxLength": 500 }),
-        ("Amount", "credits") => json!({ "minimum": 1, "maximum": 1_000_000 }),
-        ("AnalyzePost", "caption") => json!({ "maxLength": 5_000 }),
+        ("Amount", "credits") => json!({ "minimum": 1, "maximum": MAX_CREDITS }),
+        ("AnalyzePost", "caption") => json!({ "maxLength": MAX_CAPTION }),
         ("Plan", "actions") => json!({ "minItems": 1, "maxItems": 100 }),
-        ("Quantity", "quantity") => json!({ "minimum": 1, "maximum": 100_000 }),
+        ("Quantity", "quantity") => json!({ "minimum": 1, "maximum": MAX_QUANTITY }),
         ("ExportRequest" | "ListExportRequest", "format") => {
             json!({ "enum": words(ExportFormat::ALL) })
         }
@@ -83,8 +89,8 @@ fn field_rules(body: &str, field: &str) -> Value {
             json!({ "minItems": 1, "items": word })
         }
         ("ForgotPassword" | "Registration", "email") => json!({ "format": "email" }),
-        ("Registration", "password") => json!({ "minLength": 8 }),
-        ("Registration", "full_name") => json!({ "maxLength": 200 }),
+        ("Registration", "password") => json!({ "minLength": MIN_PASSWORD }),
+        ("Registration", "full_name") => json!({ "maxLength": MAX_NAME }),
         ("RedriveRequest", "kind" | "since" | "until") | ("AnalyzePost", "shortcode") => {
             rules(field)
         }
@@ -110,7 +116,7 @@ fn rules(name: &str) -> Value {
         "since" | "until" => json!({ "format": "date-time" }),
         "month_year" => json!({ "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" }),
         "hours" => json!({ "minimum": 1, "maximum": 720 }),
-        "months" => json!({ "minimum": 1, "maximum": 24 }),
+        "months" => json!({ "minimum": 1, "maximum": MAX_MONTHS }),
         "page" => json!({ "minimum": 1, "maximum": 100_000 }),
         "page_size" => json!({ "minimum": 1, "maximum": 50 }),
         "q" => json!({ "minLength": 1, "maxLength": 200 }),

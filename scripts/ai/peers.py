@@ -26,7 +26,7 @@ from golden import CATEGORIES, HYPOTHESIS
 WINDOW = 128
 WINDOW_ZERO_SHOT = 4
 # At least so many, however long that takes: fewer are shorter or longer than most.
-CAPTIONS = 12
+LEAST = 12
 
 
 def main():
@@ -169,7 +169,7 @@ def rate(work, captions, window, args):
         work(portion[0] if window is None else portion)
         done += len(portion)
         seconds = time.perf_counter() - began
-        if seconds >= args.seconds and done >= CAPTIONS:
+        if seconds >= args.seconds and done >= LEAST:
             print(f"peers: {done} captions in {seconds:.1f} s", file=sys.stderr, flush=True)
             return round(done / seconds, 3)
 

@@ -24,6 +24,7 @@ use super::follow;
 use super::metrics::{self, AiActivity};
 use super::profile_body::{Sight, refresh_link};
 use super::profiles::{handle, not_fetched};
+use super::queues;
 use super::submit::{self, JobAnswer, Work, location, options};
 use crate::idempotency;
 use crate::identity::Caller;
@@ -191,7 +192,9 @@ impl Ai {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<AiActivity>, Problem> {
-        Ok(Json(metrics::analysis(&state).await?))
+        let queue = queues::head(&state, Kind::ProfileAnalysis.policy().queue).await?;
+        let live = state.live_workers().await?;
+        Ok(Json(metrics::analysis(&state, queue, &live).await?))
     }
 
     /// Who analyses captions, and with what

@@ -21,9 +21,9 @@ use crate::trusted::{auth_hosted, auth_local};
 pub struct Auth;
 
 /// Shortest password, in characters.
-const MIN_PASSWORD: usize = 8;
+pub(crate) const MIN_PASSWORD: usize = 8;
 /// Longest name, in characters.
-const MAX_NAME: usize = 200;
+pub(crate) const MAX_NAME: usize = 200;
 
 /// E-mail address and password.
 #[derive(Object)]

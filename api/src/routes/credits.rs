@@ -27,7 +27,7 @@ use crate::trusted::booking;
 pub struct Credits;
 
 /// Months that may be asked for.
-const MAX_MONTHS: i64 = 24;
+pub(crate) const MAX_MONTHS: i64 = 24;
 /// Transactions on the dashboard.
 const RECENT: u64 = 20;
 

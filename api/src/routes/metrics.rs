@@ -81,9 +81,11 @@ impl Metrics {
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<MetricsView>, Problem> {
-        let ai = analysis(&state).await?;
         let queues = queues::heads(&state).await?;
         let live = state.live_workers().await?;
+        let named = Kind::ProfileAnalysis.policy().queue.as_str();
+        let queue = queues.iter().find(|queue| queue.name == named).cloned();
+        let ai = analysis(&state, queue.ok_or_else(Problem::internal)?, &live).await?;
         let working = live.iter().filter(|worker| !worker.draining);
         let slots = working.clone().map(|worker| i64::from(worker.slots)).sum();
         let (alive, working) = (live.len() as i64, working.count() as i64);
@@ -92,11 +94,13 @@ impl Metrics {
     }
 }
 
-/// How the analysis of captions is doing.
-pub(super) async fn analysis(state: &AppState) -> Result<AiActivity, Problem> {
-    let queue = queues::head(state, Kind::ProfileAnalysis.policy().queue).await?;
+/// How the analysis of captions is doing: its queue, and what the workers that live say.
+pub(super) async fn analysis(
+    state: &AppState,
+    queue: QueueHead,
+    live: &[Worker],
+) -> Result<AiActivity, Problem> {
     let stored = posts::tiers_within(state.common().read(), WINDOW_MS).await?;
-    let live = state.live_workers().await?;
     let working = live.iter().filter(|worker| !worker.draining);
     let states: Vec<_> = working.filter_map(Worker::ai_state).collect();
     let mut sizes: Vec<i64> = states.iter().filter_map(|state| state.batch_p50).collect();

@@ -33,7 +33,7 @@ use crate::view::{self, JobView};
 pub struct PostAnalytics;
 
 /// Longest caption, in characters; the platform's own limit is 2,200.
-const MAX_CAPTION: usize = 5_000;
+pub(crate) const MAX_CAPTION: usize = 5_000;
 /// Longest code of a post, in characters.
 const MAX_SHORTCODE: usize = 64;
 

@@ -24,7 +24,7 @@ use crate::state::AppState;
 pub struct Prices;
 
 /// Most of one action that is calculated.
-const MAX_QUANTITY: i64 = 100_000;
+pub(crate) const MAX_QUANTITY: i64 = 100_000;
 
 /// Whether an action can be done now.
 #[derive(Debug, Object)]

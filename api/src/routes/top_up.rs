@@ -23,7 +23,7 @@ use crate::trusted::booking;
 pub struct TopUp;
 
 /// Most credits of one order.
-const MAX_CREDITS: i64 = 1_000_000;
+pub(crate) const MAX_CREDITS: i64 = 1_000_000;
 
 /// How many.
 #[derive(Debug, Object)]

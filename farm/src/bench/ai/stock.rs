@@ -20,7 +20,7 @@ use super::task::{MOST, On, Task};
 
 const BATCH: usize = 16;
 /// At least so many captions, however long that takes: fewer are shorter or longer than most.
-const CAPTIONS: usize = 12;
+const LEAST: usize = 12;
 
 /// Captions per second of a task.
 pub(super) fn rate(
@@ -101,7 +101,7 @@ fn measured(captions: &[String], batch: usize, time: Duration, ask: impl Fn(&[&s
     for batch in batches.iter().cycle() {
         ask(batch);
         done += batch.len();
-        if began.elapsed() >= time && done >= CAPTIONS {
+        if began.elapsed() >= time && done >= LEAST {
             break;
         }
     }
