@@ -1,6 +1,8 @@
 //! What the generated OpenAPI document leaves out: which fields may be null, and the rules of
 //! parameters and bodies that handlers check themselves.
 
+use std::collections::HashMap;
+
 use entity::enums::{Action, ExportFormat, TransactionType};
 use poem::http::Method;
 use serde_json::{Map, Value, json};
@@ -160,6 +162,20 @@ impl Methods {
         let best = self.0.iter().filter(fits).min_by_key(parameters);
         best.map_or("GET, OPTIONS", |(_, allow)| allow)
     }
+}
+
+/// The path of every operation, as documented.
+pub(crate) fn paths(document: &str) -> HashMap<String, String> {
+    let parsed: Value = serde_json::from_str(document).unwrap_or_default();
+    let mut paths = HashMap::new();
+    for (path, operations) in parsed["paths"].as_object().into_iter().flatten() {
+        for operation in operations.as_object().into_iter().flat_map(Map::values) {
+            if let Some(id) = operation["operationId"].as_str() {
+                paths.insert(id.to_owned(), path.clone());
+            }
+        }
+    }
+    paths
 }
 
 fn segments(path: &str) -> Vec<String> {

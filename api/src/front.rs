@@ -1,12 +1,14 @@
 //! What wraps every request: id, timing, CORS, limits on how many and on bodies, and errors as
 //! problems.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jobs::quota::Verdict;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::middleware::CatchPanic;
 use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response};
+use poem_openapi::OperationId;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -14,6 +16,7 @@ use crate::document::Methods;
 use crate::limits;
 use crate::problem::Problem;
 use crate::state::{AppState, Cors};
+use crate::traffic;
 
 /// Largest request body, in bytes: 1 MiB.
 pub const MAX_BODY: usize = 1 << 20;
@@ -43,6 +46,8 @@ struct Front<E> {
     routes: E,
     state: AppState,
     methods: Methods,
+    /// The path of each operation.
+    paths: HashMap<String, String>,
 }
 
 /// Wraps the routes.
@@ -50,13 +55,14 @@ pub(crate) fn front<E>(
     routes: E,
     state: AppState,
     methods: Methods,
+    paths: HashMap<String, String>,
 ) -> impl Endpoint<Output = Response> + 'static
 where
     E: Endpoint + 'static,
     E::Output: IntoResponse,
 {
     let panics = CatchPanic::new().with_handler(panicked);
-    Front { routes: routes.with(panics), state, methods }
+    Front { routes: routes.with(panics), state, methods, paths }
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
@@ -73,10 +79,11 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             http.method = %request.method(),
             http.path = %uri.path(),
         );
-        let (mut response, left) = if is_preflight(&request) {
-            (Response::builder().status(StatusCode::NO_CONTENT).finish(), None)
+        let method = request.method().clone();
+        let ((mut response, left), waited) = if is_preflight(&request) {
+            ((Response::builder().status(StatusCode::NO_CONTENT).finish(), None), Duration::ZERO)
         } else {
-            self.admitted(request, &id).instrument(span).await
+            traffic::counting_waits(self.admitted(request, &id).instrument(span)).await
         };
         let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
         let headers = response.headers_mut();
@@ -98,11 +105,19 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let took = started.elapsed().as_micros() / 10;
         set(headers, PROCESS_TIME, &format!("{}.{:02}ms", took / 100, took % 100));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let traffic = &self.state.traffic;
+        traffic.answered(&method, self.route(&response), &response, started.elapsed(), waited);
         Ok(response)
     }
 }
 
 impl<E: Endpoint<Output = Response>> Front<E> {
+    /// The documented path that an answer is of; `none` when it was refused before it was known.
+    fn route(&self, response: &Response) -> &str {
+        let Some(OperationId(name)) = response.data::<OperationId>() else { return "none" };
+        self.paths.get(*name).map_or(name, String::as_str)
+    }
+
     /// The answer, and what it leaves of the limit that is closest to refusing.
     async fn admitted(&self, mut request: Request, id: &str) -> (Response, Option<Verdict>) {
         // Before the body is read: who is refused costs next to nothing.
@@ -127,7 +142,13 @@ async fn answer(
             Problem::respond(&Problem::internal().into(), id)
         }
         Ok(response) => response,
-        Err(error) => Problem::respond(&error, id),
+        Err(error) => {
+            let mut response = Problem::respond(&error, id);
+            if let Some(operation) = error.data::<OperationId>() {
+                response.set_data(*operation);
+            }
+            response
+        }
     }
 }
 

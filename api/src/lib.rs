@@ -9,7 +9,9 @@ pub mod files;
 pub mod front;
 mod gate;
 mod gotrue;
+mod health;
 pub mod limits;
+mod machine;
 pub mod password;
 pub mod problem;
 pub mod process;
@@ -20,12 +22,13 @@ pub mod routes;
 mod server;
 pub mod settings;
 mod shelf;
+mod traffic;
 mod trusted;
 pub mod view;
 
 use poem::middleware::SetHeader;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route};
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApiService, OperationId};
 
 pub use files::Files;
 pub use identity::{Caller, Identity, Issuer, Operator, Supabase};
@@ -98,6 +101,7 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
     let service = service();
     let document = openapi();
     let methods = document::Methods::of(&document);
+    let paths = document::paths(&document);
     // The page is embedded whole; the policy makes sure that nothing else is ever loaded.
     let policy = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                   img-src 'self' data:";
@@ -105,7 +109,7 @@ pub fn app(state: AppState) -> impl Endpoint<Output = Response> + 'static {
         service.swagger_ui().with(SetHeader::new().overriding("content-security-policy", policy));
     let pages = Route::new().nest("/docs", docs).at("/openapi.json", openapi_endpoint(document));
     let service = service.into_endpoint().data(state.clone());
-    front::front(Routes { pages, service, state: state.clone() }, state, methods)
+    front::front(Routes { pages, service, state: state.clone() }, state, methods, paths)
 }
 
 /// The service itself, and the pages about it. Looking a path up in one table after the other
@@ -122,20 +126,30 @@ impl<S: Endpoint<Output = Response>> Endpoint for Routes<S> {
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let path = request.uri().path();
         if path == "/openapi.json" || path.starts_with("/docs") {
-            return self.pages.call(request).await;
+            return named("/docs", self.pages.call(request).await);
         }
         if path.starts_with("/cdn/") {
-            return files::cdn(&self.state, &request).await.map_err(Into::into);
+            let file = files::cdn(&self.state, &request).await;
+            return named("/cdn/{key}", file.map_err(Into::into));
         }
         if routes::export_file::download_id(path).is_some() {
             let file = routes::export_file::download(&self.state, &request).await;
-            return file.map_err(Into::into);
+            return named("/api/export/{job_id}/file", file.map_err(Into::into));
         }
         match routes::profiles::plain(&self.state, &request).await {
-            Some(answer) => answer,
+            Some(answer) => named("get_profile", answer),
             None => self.service.call(request).await,
         }
     }
+}
+
+/// Says which operation, or which path outside the document, an answer is of, as the service does.
+fn named(what: &'static str, mut answer: poem::Result<Response>) -> poem::Result<Response> {
+    match &mut answer {
+        Ok(response) => response.set_data(OperationId(what)),
+        Err(error) => error.set_data(OperationId(what)),
+    }
+    answer
 }
 
 fn openapi_endpoint(document: String) -> impl Endpoint<Output = Response> + 'static {

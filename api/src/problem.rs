@@ -212,6 +212,16 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).with("field", "body")
     }
 
+    /// Asking again shortly is worthwhile.
+    pub fn database_away() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "database_unavailable",
+            "the database cannot be reached; try again shortly",
+        )
+        .header("Retry-After", "5")
+    }
+
     /// Our fault; the log has the reason.
     pub fn internal() -> Self {
         Self::new(
@@ -251,12 +261,7 @@ impl From<DbErr> for Problem {
         let away = matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_));
         tracing::error!(%error, "the database refused");
         if away {
-            return Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "database_unavailable",
-                "the database cannot be reached; try again shortly",
-            )
-            .header("Retry-After", "5");
+            return Self::database_away();
         }
         Self::internal()
     }

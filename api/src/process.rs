@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::{self, Waits};
 use crate::settings::ApiSettings;
+use crate::trusted::sample;
 use crate::{AppState, Cors, Files, Limits};
 
 /// Database connections of this role: every request holds one for milliseconds.
@@ -31,6 +32,7 @@ pub async fn run(env: Env, settings: Settings) -> Result<End, Failure> {
              of at least 32 bytes",
         ));
     }
+    let _metrics = settings.tell_metrics().await?;
     let db = settings.connect_migrated(CONNECTIONS, Plans::Kept).await?;
     let redis = settings.redis()?;
     let jobs = Settings::jobs(db, redis.as_ref());
@@ -76,6 +78,7 @@ impl FrontDoor {
         let files = Files::new(settings.open_storage()?, &api.cdn_base(addr)?);
         let state = AppState::new(jobs, identity, cors, FRESH_FOR, files, limits(api, redis));
         let stop = state.stop.clone();
+        sample::watch(&state, &settings.data_dir).await;
         let app = crate::app(state);
         let served = server::serve(listener, app, stop.clone(), Waits::USUAL);
         let (server, gone) = spawn_part(served);

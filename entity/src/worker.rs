@@ -35,12 +35,19 @@ pub struct Worker {
     pub started_at: Time,
     /// What it says of its models ([`AiState`]); null when it analyses nothing.
     pub ai: Option<Json>,
+    /// What it says of the provider of profiles ([`Circuit`]); null when it asks none.
+    pub provider: Option<Json>,
 }
 
 impl Worker {
     /// What it says of its models; `None` when it analyses nothing, or says it in other words.
     pub fn ai_state(&self) -> Option<AiState> {
         serde_json::from_value(self.ai.clone()?).ok()
+    }
+
+    /// Where its circuit to the provider stands; `None` when it asks none.
+    pub fn circuit(&self) -> Option<Circuit> {
+        serde_json::from_value(self.provider.clone()?).ok()
     }
 }
 
@@ -108,9 +115,21 @@ pub struct AiModel {
     pub hash: String,
 }
 
+/// Whether a worker lets calls to the provider through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Circuit {
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    /// Why it opened; null while closed.
+    pub reason: Option<String>,
+    /// Milliseconds until a probe is let through; null unless open.
+    pub opens_again_in_ms: Option<i64>,
+}
+
 /// The columns of a [`Worker`]: named, so that a migration that adds one refuses no statement.
 const COLUMNS: &str = "id, host, version, slots, lease_until, draining, renewed_at, \
-     memory_bytes, started_at, ai";
+     memory_bytes, started_at, ai, provider";
 
 /// What a worker says of itself.
 #[derive(Clone, Debug)]
@@ -148,20 +167,30 @@ pub async fn register(tx: &Tx, new: &NewWorker<'_>) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Renews the lease, with what the worker says of its memory and its models. False means that it
-/// was over: the worker's runs may be somebody else's.
+/// What a worker says whenever it renews its lease.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Resident memory, where the system tells.
+    pub memory_bytes: Option<i64>,
+    /// Its models ([`AiState`]).
+    pub ai: Option<Json>,
+    /// Its circuit to the provider ([`Circuit`]).
+    pub provider: Option<Json>,
+}
+
+/// Renews the lease, with what the worker says. False means that it was over: the worker's runs
+/// may be somebody else's.
 pub async fn renew<C: ConnectionTrait>(
     db: &C,
     id: Uuid,
     lease_ms: i64,
-    memory_bytes: Option<i64>,
-    ai: Option<Json>,
+    said: Report,
 ) -> Result<bool, DbErr> {
     let rows = sql::execute(
         db,
-        "UPDATE workers SET lease_until = {now+?}, renewed_at = {now}, memory_bytes = ?, ai = ? \
-         WHERE id = ? AND lease_until > {now}",
-        args![lease_ms, memory_bytes, ai, id],
+        "UPDATE workers SET lease_until = {now+?}, renewed_at = {now}, memory_bytes = ?, ai = ?, \
+         provider = ? WHERE id = ? AND lease_until > {now}",
+        args![lease_ms, said.memory_bytes, said.ai, said.provider, id],
     )
     .await?;
     Ok(rows == 1)

@@ -197,6 +197,10 @@ impl Jobs {
 
     /// Sends the tickets of committed jobs. What finds its lane full waits in the database.
     pub async fn announce(&self, enqueued: &[Enqueued]) {
+        for job in enqueued.iter().filter(|job| job.created) {
+            let labels = [("queue", job.queue.clone()), ("kind", job.kind.to_owned())];
+            metrics::counter!("farm_jobs_enqueued_total", &labels).increment(1);
+        }
         let due = enqueued.iter().filter(|e| e.due).map(|e| (e.id, e.queue.as_str(), e.priority));
         self.push(due).await;
         let joined: Vec<Uuid> = enqueued.iter().filter(|e| !e.created).map(|e| e.id).collect();

@@ -25,6 +25,7 @@ mod m20261128_000015_searches;
 mod m20261128_000016_identity;
 mod m20261128_000017_row_security;
 mod m20261128_000018_lean_ledger;
+mod m20261128_000019_provider;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000016_identity::Migration),
             Box::new(m20261128_000017_row_security::Migration),
             Box::new(m20261128_000018_lean_ledger::Migration),
+            Box::new(m20261128_000019_provider::Migration),
         ]
     }
 }

@@ -15,6 +15,7 @@ const CONNECTIONS: u32 = 5;
 /// A sentence.
 pub async fn run(_: Env, settings: Settings) -> Result<End, Failure> {
     settings.require_cluster("scheduler")?;
+    let _metrics = settings.tell_metrics().await?;
     let db = settings.connect_migrated(CONNECTIONS, Plans::Fresh).await?;
     let jobs = Settings::jobs(db, settings.redis()?.as_ref());
     let stop = CancellationToken::new();

@@ -71,6 +71,7 @@ pub async fn run(args: WorkerArgs, env: Env, settings: Settings) -> Result<End, 
     let worker = WorkerSettings::read(&env)?;
     let mut config = worker.engine();
     args.apply(&mut config)?;
+    let _metrics = settings.tell_metrics().await?;
     let redis = settings.redis()?;
     let (replicas, seen) = watch::channel(1);
     config.replicas = replicas;

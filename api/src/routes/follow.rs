@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::state::AppState;
+use crate::traffic;
 
 /// A job as one viewer follows it. While it waits it holds a place in the waiting room and
 /// nothing else: no connection, no task.
@@ -46,10 +47,13 @@ impl Follower {
     /// [`Self::changed`] until a deadline; false when it passed, or the process stops, first.
     pub(crate) async fn changed_by(&mut self, deadline: Instant) -> bool {
         let stop = self.state.stop.clone();
-        tokio::select! {
+        let began = std::time::Instant::now();
+        let changed = tokio::select! {
             changed = tokio::time::timeout_at(deadline, self.changed()) => changed.is_ok(),
             () = stop.cancelled() => false,
-        }
+        };
+        traffic::waited(began);
+        changed
     }
 }
 

@@ -4,16 +4,22 @@ use std::collections::BTreeMap;
 
 use entity::post::analysis as posts;
 use entity::worker::Worker;
-use jobs::Kind;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use poem::web::Data;
-use poem_openapi::payload::Json;
-use poem_openapi::{Object, OpenApi};
+use poem::web::sse::Event;
+use poem_openapi::payload::{EventStream, Json};
+use poem_openapi::types::ToJSON;
+use poem_openapi::{ApiResponse, Object, OpenApi};
 
-use super::queues::{self, QueueHead};
+use super::events::HEARTBEAT;
+use super::health::{Performance, rounded};
+use super::queues::QueueHead;
 use crate::identity::Caller;
 use crate::problem::Problem;
 use crate::routes::Tag;
 use crate::state::AppState;
+use crate::trusted::sample::{self, LOOK_EVERY, Look};
 
 /// How far back the figures of the analysis reach, in milliseconds: an hour.
 const WINDOW_MS: i64 = 3_600_000;
@@ -23,18 +29,69 @@ const WINDOW_MS: i64 = 3_600_000;
 pub struct Metrics;
 
 /// The farm now.
-#[derive(Debug, Object)]
+#[derive(Clone, Debug, Object)]
 struct MetricsView {
+    /// What this process answered within the last minute.
+    requests: Performance,
+    /// Profiles that were read a moment ago.
+    cache: CacheCounts,
     /// The analysis of captions.
     ai: AiActivity,
     /// What waits and runs, by queue.
     queues: Vec<QueueHead>,
     /// Who works.
     workers: WorkerCounts,
+    /// This process's connections to the database.
+    database: PoolCounts,
+    /// How full this process's machine is.
+    system: Fullness,
+    /// 0 to 100, as `/api/health` has it.
+    health_score: f64,
+}
+
+/// Where the profiles came from that this process has shown since it began.
+#[derive(Clone, Debug, Object)]
+struct CacheCounts {
+    /// From memory.
+    hits: i64,
+    /// From the database.
+    misses: i64,
+    /// Hits of both, 0 to 1; null of none.
+    hit_rate: Option<f64>,
+}
+
+/// Connections to the database.
+#[derive(Clone, Debug, Object)]
+struct PoolCounts {
+    /// Open.
+    connections: i64,
+    /// Of them, those that nobody uses.
+    idle: i64,
+    /// How many there may be.
+    max: i64,
+}
+
+/// How full a machine is, in percent; null where it does not tell.
+#[derive(Clone, Debug, Object)]
+#[allow(clippy::struct_field_names)] // figures say their unit
+struct Fullness {
+    /// Busy processors, over the last minute.
+    cpu_percent: Option<f64>,
+    /// Memory, of the container when it has a limit.
+    memory_percent: Option<f64>,
+    /// The disk with the data dir.
+    disk_percent: Option<f64>,
+}
+
+#[derive(ApiResponse)]
+enum MetricsStream {
+    /// Figures of the farm; `event` is `metrics`.
+    #[oai(status = 200)]
+    Stream(EventStream<BoxStream<'static, MetricsView>>),
 }
 
 /// Workers whose lease is live.
-#[derive(Debug, Object)]
+#[derive(Clone, Debug, Object)]
 struct WorkerCounts {
     /// How many.
     alive: i64,
@@ -45,57 +102,115 @@ struct WorkerCounts {
 }
 
 /// How the analysis is doing, for everybody.
-#[derive(Debug, Object)]
-pub(super) struct AiActivity {
+#[derive(Clone, Debug, Object)]
+pub(crate) struct AiActivity {
     /// What waits and runs.
-    queue: QueueHead,
+    pub(crate) queue: QueueHead,
     /// Workers that take such jobs.
-    workers: i64,
+    pub(crate) workers: i64,
     /// Captions that wait for the models, over all workers.
-    captions_waiting: i64,
+    pub(crate) captions_waiting: i64,
     /// Captions the models have under way, over all workers.
-    captions_running: i64,
+    pub(crate) captions_running: i64,
     /// How many of them a batch holds: the middle one of the last 128 batches of a worker, of all
     /// workers the middle one; null when none was computed.
-    batch_size: Option<i64>,
+    pub(crate) batch_size: Option<i64>,
     /// Captions computed an hour, over the last minute, over all workers.
-    captions_per_hour: f64,
+    pub(crate) captions_per_hour: f64,
     /// Stored posts that were analysed within the last hour, and are analysed still.
-    posts_last_hour: i64,
+    pub(crate) posts_last_hour: i64,
     /// Those posts by who answered: rules, lite, full.
-    tiers_last_hour: BTreeMap<String, i64>,
+    pub(crate) tiers_last_hour: BTreeMap<String, i64>,
     /// Captions computed since the workers began, by who answered.
-    captions_done: BTreeMap<String, i64>,
+    pub(crate) captions_done: BTreeMap<String, i64>,
     /// Captions that have no answer, since the workers began.
-    captions_failed: i64,
+    pub(crate) captions_failed: i64,
 }
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Health")]
 impl Metrics {
     /// Figures
     ///
-    /// The analysis of captions, queues and workers, as they are now.
+    /// Looked at every 5 s: requests, cache, the analysis of captions, queues, workers,
+    /// connections, and the machine. Requests, cache, connections and machine are those of the
+    /// process that answers.
     #[oai(path = "/metrics", method = "get", operation_id = "get_metrics")]
     async fn metrics(
         &self,
         state: Data<&AppState>,
         _caller: Caller,
     ) -> Result<Json<MetricsView>, Problem> {
-        let queues = queues::heads(&state).await?;
-        let live = state.live_workers().await?;
-        let named = Kind::ProfileAnalysis.policy().queue.as_str();
-        let queue = queues.iter().find(|queue| queue.name == named).cloned();
-        let ai = analysis(&state, queue.ok_or_else(Problem::internal)?, &live).await?;
-        let working = live.iter().filter(|worker| !worker.draining);
+        let look = sample::newest(&state).await;
+        MetricsView::of(&look).map(Json).ok_or_else(Problem::database_away)
+    }
+
+    /// Figures, as they change
+    ///
+    /// Server-sent events, every 5 s: the same as `/api/metrics`. While the database is away none
+    /// comes. A comment comes every 15 s; the stream ends with the access it was opened with:
+    /// after 30 minutes at most.
+    #[oai(path = "/streaming/metrics", method = "get", operation_id = "stream_metrics")]
+    async fn stream(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<MetricsStream, Problem> {
+        let mut next = tokio::time::interval(LOOK_EVERY);
+        next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let looks = stream::unfold((state.0.clone(), next), |(state, mut next)| async move {
+            next.tick().await;
+            let look = sample::newest(&state).await;
+            Some((look, (state, next)))
+        });
+        let views = looks.filter_map(|look| async move { MetricsView::of(&look) });
+        let views = views.take_until(caller.0.over(state.0.clone())).boxed();
+        let events = EventStream::new(views).keep_alive(HEARTBEAT).to_event(|view| event(&view));
+        Ok(MetricsStream::Stream(events))
+    }
+}
+
+fn event(view: &MetricsView) -> Event {
+    Event::message(view.to_json_string()).event_type("metrics")
+}
+
+impl MetricsView {
+    /// `None` while the database does not answer.
+    fn of(look: &Look) -> Option<Self> {
+        let sample = &look.sample;
+        let farm = sample.farm.clone()?;
+        let working = farm.live.iter().filter(|worker| !worker.draining);
         let slots = working.clone().map(|worker| i64::from(worker.slots)).sum();
-        let (alive, working) = (live.len() as i64, working.count() as i64);
-        let workers = WorkerCounts { alive, draining: alive - working, slots };
-        Ok(Json(MetricsView { ai, queues, workers }))
+        let (alive, working) = (farm.live.len() as i64, working.count() as i64);
+        let (hits, misses) = sample.cached;
+        let asked = hits + misses;
+        let percent = |share: Option<f64>| share.map(|share| rounded(share, 1));
+        Some(Self {
+            requests: Performance::of(&sample.minute),
+            cache: CacheCounts {
+                hits: hits as i64,
+                misses: misses as i64,
+                hit_rate: (asked > 0).then(|| rounded(hits as f64 / asked as f64, 4)),
+            },
+            ai: farm.ai,
+            queues: farm.queues,
+            workers: WorkerCounts { alive, draining: alive - working, slots },
+            database: PoolCounts {
+                connections: sample.pool.open.into(),
+                idle: sample.pool.idle.into(),
+                max: sample.pool.most.into(),
+            },
+            system: Fullness {
+                cpu_percent: percent(sample.machine.cpu),
+                memory_percent: percent(sample.machine.memory),
+                disk_percent: percent(sample.machine.disk),
+            },
+            health_score: rounded(look.judgement.score, 1),
+        })
     }
 }
 
 /// How the analysis of captions is doing: its queue, and what the workers that live say.
-pub(super) async fn analysis(
+pub(crate) async fn analysis(
     state: &AppState,
     queue: QueueHead,
     live: &[Worker],

@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod identity;
 pub(crate) mod live;
 pub(crate) mod queues;
+pub(crate) mod sample;
 pub(crate) mod searches;
 pub mod state;
 pub(crate) mod workers;

@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity::{Identity, SignedIn, Tokens};
 use super::live::Live;
+use super::sample::Vitals;
 use crate::files::Files;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::recent::Recent;
 use crate::shelf::Shelf;
+use crate::traffic::Traffic;
 
 /// Which web pages may call us from a browser.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +57,10 @@ pub struct Shared {
     pub(crate) shelf: Shelf,
     /// Where reading is paid for.
     pub(crate) till: Till,
+    /// How requests were answered.
+    pub(crate) traffic: Traffic,
+    /// How the farm is doing.
+    pub(crate) vitals: Vitals,
     clock: Recent<(), Time>,
     durations: Durations,
 }
@@ -97,6 +103,8 @@ impl AppState {
             tokens: Tokens::default(),
             shelf: Shelf::default(),
             till,
+            traffic: Traffic::default(),
+            vitals: Vitals::default(),
             clock: Recent::new(CLOCK_TTL, 1),
             durations: Mutex::default(),
         }))

@@ -25,7 +25,7 @@ use crate::{args, sql};
 pub type Tx = DatabaseTransaction;
 
 /// The newest migration this version relies on; what comes after it may be there too.
-pub const NEWEST_MIGRATION: &str = "m20261128_000018_lean_ledger";
+pub const NEWEST_MIGRATION: &str = "m20261128_000019_provider";
 
 /// Longest wait for the answer to a single statement. The server ends a statement
 /// sooner; a server that vanished (power, network) says nothing for a quarter of an hour.
@@ -48,6 +48,17 @@ impl Plans {
             Self::Fresh => "force_custom_plan",
         }
     }
+}
+
+/// Connections of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Open now.
+    pub open: u32,
+    /// Of them, those that nobody uses.
+    pub idle: u32,
+    /// How many there may be.
+    pub most: u32,
 }
 
 /// The database of one process.
@@ -152,6 +163,25 @@ impl Db {
     /// For single statements that write.
     pub fn write(&self) -> &Conn {
         &self.write
+    }
+
+    /// How the connections are used now.
+    pub fn pool(&self) -> Pool {
+        if self.backend() == DbBackend::Sqlite {
+            let pools = [&self.read, &self.write];
+            let pools = pools.map(|conn| conn.pool().get_sqlite_connection_pool());
+            return Pool {
+                open: pools.iter().map(|pool| pool.size()).sum(),
+                idle: pools.iter().map(|pool| pool.num_idle() as u32).sum(),
+                most: pools.iter().map(|pool| pool.options().get_max_connections()).sum(),
+            };
+        }
+        let pool = self.read.pool().get_postgres_connection_pool();
+        Pool {
+            open: pool.size(),
+            idle: pool.num_idle() as u32,
+            most: pool.options().get_max_connections(),
+        }
     }
 
     /// Which of the two databases this is.

@@ -56,6 +56,8 @@ pub struct NewJob {
 pub struct Enqueued {
     /// The job that does the work.
     pub id: Uuid,
+    /// Its kind.
+    pub kind: &'static str,
     /// False when the caller joined a job that was already there.
     pub created: bool,
     /// Queue of the job's ticket.
@@ -179,6 +181,7 @@ fn watches(backend: DbBackend) -> bool {
 fn created(job: &NewJob, id: Uuid) -> Enqueued {
     Enqueued {
         id,
+        kind: job.kind,
         created: true,
         queue: job.queue.to_owned(),
         priority: job.priority,
@@ -278,6 +281,7 @@ async fn join_or_insert(tx: &Tx, job: &NewJob) -> Result<Enqueued, DbErr> {
         if let Some(joined) = joined {
             return Ok(Enqueued {
                 id: joined.id,
+                kind: job.kind,
                 created: false,
                 queue: joined.queue,
                 priority: joined.priority,

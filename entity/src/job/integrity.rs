@@ -48,6 +48,18 @@ const OPEN_CHILDREN: &str = "(SELECT count(*) FROM job_watchers w JOIN jobs c ON
      WHERE w.parent_id = jobs.id AND w.left_at IS NULL \
      AND c.state IN ('queued', 'running', 'retrying'))";
 
+/// Waiting rows of a kind that no live worker knows.
+pub async fn kinds_without_worker<C: ConnectionTrait>(db: &C) -> Result<i64, DbErr> {
+    count(
+        db,
+        "SELECT count(*) AS n FROM jobs WHERE state IN ('queued', 'retrying') \
+         AND NOT EXISTS (SELECT 1 FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
+           WHERE k.kind = jobs.kind AND w.lease_until > {now})",
+        vec![],
+    )
+    .await
+}
+
 /// Counts the contradictions without touching them.
 pub async fn inspect<C: ConnectionTrait>(db: &C) -> Result<Findings, DbErr> {
     let slack = 30_000_i64;
@@ -69,14 +81,7 @@ pub async fn inspect<C: ConnectionTrait>(db: &C) -> Result<Findings, DbErr> {
             vec![],
         )
         .await?,
-        kinds_without_worker: count(
-            db,
-            "SELECT count(*) AS n FROM jobs WHERE state IN ('queued', 'retrying') \
-             AND NOT EXISTS (SELECT 1 FROM worker_kinds k JOIN workers w ON w.id = k.worker_id \
-               WHERE k.kind = jobs.kind AND w.lease_until > {now})",
-            vec![],
-        )
-        .await?,
+        kinds_without_worker: kinds_without_worker(db).await?,
         overdue: count(
             db,
             "SELECT count(*) AS n FROM jobs WHERE state IN ('queued', 'retrying') \

@@ -71,6 +71,23 @@ pub async fn running<C: ConnectionTrait>(db: &C) -> Result<Vec<Running>, DbErr> 
     .await
 }
 
+#[derive(FromQueryResult)]
+struct Longest {
+    began: Option<Time>,
+}
+
+/// When the run began that takes longest of those that are on a worker now.
+pub async fn longest_run<C: ConnectionTrait>(db: &C) -> Result<Option<Time>, DbErr> {
+    let longest: Option<Longest> = sql::one(
+        db,
+        "SELECT min(claimed_at) AS began FROM jobs WHERE state = 'running' \
+         AND worker IS NOT NULL",
+        vec![],
+    )
+    .await?;
+    Ok(longest.and_then(|longest| longest.began))
+}
+
 /// A job that ended.
 #[derive(Clone, Debug, FromQueryResult)]
 pub struct Ended {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use jobs::process::{End, Failure, drained, until_stopped};
+use jobs::process::{End, Failure, MetricsServer, drained, until_stopped};
 use models::load::BEST;
 use models::store::Store;
 use models::{Tier, Wanted};
@@ -18,19 +18,21 @@ use crate::seed::{self, DEMO_PASSWORD, DEMO_USERS};
 pub(crate) async fn run(settings: &Settings, workers: usize) -> Result<End, Failure> {
     // A registry of models that breaks a rule is told before anything is started.
     let models = settings.worker.models(&settings.common.data_dir)?;
+    let metrics = settings.common.tell_metrics().await?;
     let machine = Machine::start(settings, workers).await?;
     link(models.cache(), &settings.common.data_dir.join("models"));
-    greet(settings, &machine, &models);
+    greet(settings, &machine, &models, &metrics);
     let end = until_stopped(machine.stuck()).await?;
     drained(end, machine.shutdown()).await
 }
 
 /// One write, so that no log line gets in between.
-fn greet(settings: &Settings, machine: &Machine, models: &Store) {
+fn greet(settings: &Settings, machine: &Machine, models: &Store, metrics: &MetricsServer) {
     let at = format!("http://{}", machine.http);
     let mut lines = vec![
         "farm is up.".to_owned(),
         format!("  docs      {at}/docs"),
+        format!("  health    {at}/api/health, for Prometheus http://{}/metrics", metrics.addr),
         format!("  data      {}", settings.common.data_dir.display()),
     ];
     if let Some(demo) = &machine.demo {

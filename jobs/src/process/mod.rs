@@ -4,6 +4,7 @@
 mod env;
 mod failure;
 mod logging;
+mod metrics;
 mod settings;
 
 use std::os::unix::process::CommandExt;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use env::{Env, Secret};
 pub use failure::Failure;
 pub use logging::start as start_logging;
+pub use metrics::MetricsServer;
 pub use settings::{LogFormat, Settings};
 
 /// How a process comes to its end.

@@ -1,5 +1,6 @@
 //! What every process of a farm is told: where its rows and tickets are, and how it logs.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub struct Settings {
     pub redis_prefix: String,
     /// `STORAGE_URL`.
     pub storage: StorageSettings,
+    /// `FARM_METRICS_ADDR`; unset = the usual port, or a free one.
+    pub metrics_addr: Option<SocketAddr>,
     /// `SENTRY_DSN`.
     pub sentry_dsn: Option<Secret>,
     /// `RUST_LOG`.
@@ -65,6 +68,7 @@ impl Settings {
             redis_url: redis_url(env)?,
             redis_prefix: redis_prefix(env)?,
             storage: StorageSettings::read(env)?,
+            metrics_addr: env.parse("FARM_METRICS_ADDR", "an address like 127.0.0.1:9100")?,
             sentry_dsn: sentry_dsn(env)?,
             rust_log: env.text("RUST_LOG").map(str::to_owned),
             log_format: match env.text("LOG_FORMAT") {

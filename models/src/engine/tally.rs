@@ -32,6 +32,7 @@ impl Tally {
             self.sizes.pop_front();
         }
         self.sizes.push_back(captions as u32);
+        metrics::histogram!("farm_ai_batch_size").record(captions as f64);
         match self.seconds.back_mut() {
             Some((second, count)) if *second == now.as_secs() => *count += captions as u64,
             _ => self.seconds.push_back((now.as_secs(), captions as u64)),
@@ -44,6 +45,8 @@ impl Tally {
     /// A caption has its answer.
     pub(super) fn answer(&mut self, answer: &Analysis) {
         *self.tiers.entry(answer.tier).or_default() += 1;
+        let tier = answer.tier.as_str();
+        metrics::counter!("farm_ai_captions_total", "engine" => tier).increment(1);
         *self.methods.entry(answer.category.method).or_default() += 1;
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entity::worker::NewWorker;
+use entity::worker::{NewWorker, Report};
 use entity::{args, sql};
 use jobs::process::Env;
 use models::Tier;
@@ -353,13 +353,14 @@ async fn everybody_sees_how_the_analysis_does_and_with_what() {
     };
     let tx = system.db().begin().await.unwrap();
     entity::worker::register(&tx, &new).await.unwrap();
-    let said = json!({
+    let ai = json!({
         "status": "degraded",
         "serving": "rules",
         "why": "the files are not at hand",
         "unheard_of": {},
     });
-    entity::worker::renew(&tx, id, 60_000, None, Some(said)).await.unwrap();
+    let said = Report { ai: Some(ai), ..Report::default() };
+    entity::worker::renew(&tx, id, 60_000, said).await.unwrap();
     tx.commit().await.unwrap();
     for (client, why) in [(&dana, Value::Null), (&admin, json!("the files are not at hand"))] {
         let health = client.get(HEALTH).await.expect(200).json;

@@ -256,7 +256,7 @@ async fn a_flood_of_strangers_is_refused_and_who_is_signed_in_goes_on() {
     stranger.get("/docs").await.expect(429);
     stranger.get("/nowhere").await.expect(429);
     // Probes and preflights are for free.
-    for probe in ["/livez", "/readyz"] {
+    for probe in ["/livez", "/readyz", "/health", "/api/health"] {
         for _ in 0..120 {
             stranger.get(probe).await.expect(200);
         }

@@ -13,6 +13,7 @@ mod events;
 mod exports;
 mod fetch;
 mod fuzz;
+mod health;
 mod hosted;
 mod idempotency;
 mod identity;

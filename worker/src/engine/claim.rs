@@ -59,6 +59,11 @@ pub(crate) async fn claim_loop(
         shared.jobs.changed(claimed.iter().map(|job| job.id).collect());
         for job in claimed {
             let Some(slot) = permits.pop() else { break };
+            if let Some(began) = job.claimed_at {
+                let waited = began.millis_since(job.run_at).max(0) as f64 / 1_000.0;
+                let queue = queue.as_str();
+                metrics::histogram!("farm_job_wait_seconds", "queue" => queue).record(waited);
+            }
             let handle = Arc::new(RunHandle::new(job.fence(), life.clone()));
             if !shared.runs.add(handle.clone()) {
                 // The database crashed and forgot the first claim; that run goes on.

@@ -7,17 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use entity::enums::Queue;
 use entity::job::end::{self, Settle};
 use entity::job::{Fence, cancel};
-use entity::worker::{self, NewWorker};
+use entity::worker::{self, NewWorker, Report};
 use entity::{Db, DbErr};
 use jobs::{Jobs, Signal};
-use serde_json::Value;
+use models::engine::Circuit;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::life::{Life, Runs};
-use super::{EngineConfig, Shared};
+use super::{Deps, EngineConfig, Shared};
+use crate::provider::ProfileProvider;
+use crate::provider::breaker::CircuitState;
 
 /// How long the main runtime may go without a beat (it beats every second) before the process is
 /// given up: every thread of it is blocked, and a renewed lease would keep its jobs for ever.
@@ -36,7 +39,7 @@ impl LeaseThread {
     pub(crate) async fn start(
         jobs: &Jobs,
         config: &EngineConfig,
-        models: Option<models::Engine>,
+        deps: &Deps,
     ) -> Result<(Self, watch::Receiver<Arc<Life>>), DbErr> {
         let db = jobs.db().clone();
         let slots = config.concurrency.values().sum::<usize>() as i32;
@@ -46,7 +49,8 @@ impl LeaseThread {
             lease: config.lease,
             renew_every: config.renew_every,
             replicas: config.replicas.clone(),
-            models,
+            models: deps.models.clone(),
+            provider: serves(config, Queue::Fetch).then(|| deps.provider.clone()),
             kinds: kinds_of(config),
             runs: Runs::default(),
             pulse: Arc::new(AtomicU64::new(0)),
@@ -97,6 +101,8 @@ struct Keeper {
     renew_every: Duration,
     replicas: watch::Sender<u32>,
     models: Option<models::Engine>,
+    /// Where profiles come from, when it fetches any.
+    provider: Option<Arc<dyn ProfileProvider>>,
     kinds: Vec<&'static str>,
     runs: Runs,
     pulse: Arc<AtomicU64>,
@@ -181,7 +187,7 @@ impl Keeper {
         let renewed = if life.dead.is_cancelled() {
             Ok(false)
         } else {
-            worker::renew(db.write(), life.id, lease_ms, resident_bytes(), self.ai()).await
+            worker::renew(db.write(), life.id, lease_ms, self.report()).await
         };
         match renewed {
             Ok(true) => {
@@ -199,9 +205,32 @@ impl Keeper {
         }
     }
 
-    /// What the models say of themselves.
-    fn ai(&self) -> Option<Value> {
-        serde_json::to_value(self.models.as_ref()?.state()).ok()
+    /// What it has to say of itself.
+    fn report(&self) -> Report {
+        let models = self.models.as_ref().map(models::Engine::state);
+        let provider = self.provider.as_ref().map(|provider| provider.circuit());
+        if let Some(circuit) = &provider {
+            let open = match circuit.state {
+                CircuitState::Closed => 0,
+                CircuitState::HalfOpen => 1,
+                CircuitState::Open => 2,
+            };
+            metrics::gauge!("farm_breaker_state", "dependency" => "provider").set(open);
+        }
+        if let Some(models) = &models {
+            let open = models.tiers.iter().map(|tier| match tier.breaker.state {
+                Circuit::Closed => 0,
+                Circuit::HalfOpen => 1,
+                Circuit::Open => 2,
+            });
+            let worst = open.max().unwrap_or(0);
+            metrics::gauge!("farm_breaker_state", "dependency" => "models").set(worst);
+        }
+        Report {
+            memory_bytes: resident_bytes(),
+            ai: models.and_then(|models| serde_json::to_value(models).ok()),
+            provider: provider.and_then(|circuit| serde_json::to_value(circuit).ok()),
+        }
     }
 
     async fn count_replicas(&self, db: &Db) {
@@ -278,7 +307,7 @@ impl Keeper {
             lease_ms: self.lease.as_millis() as i64,
         };
         worker::register(&tx, &new).await?;
-        worker::renew(&tx, life.id, new.lease_ms, resident_bytes(), self.ai()).await?;
+        worker::renew(&tx, life.id, new.lease_ms, self.report()).await?;
         tx.commit().await?;
         tracing::info!(worker = %life.id, host = %self.host, "worker registered");
         Ok(())
@@ -309,12 +338,15 @@ pub(crate) async fn listen_for_stops(shared: Arc<Shared>) {
 
 /// The kinds that wait in the queues this worker serves. A noop waits in whatever queue it is told.
 fn kinds_of(config: &EngineConfig) -> Vec<&'static str> {
-    let serves = |queue| config.concurrency.get(&queue).is_some_and(|slots| *slots > 0);
     let kinds = jobs::Kind::ALL.iter();
     kinds
-        .filter(|kind| serves(kind.policy().queue) || **kind == jobs::Kind::Noop)
+        .filter(|kind| serves(config, kind.policy().queue) || **kind == jobs::Kind::Noop)
         .map(|kind| kind.as_str())
         .collect()
+}
+
+fn serves(config: &EngineConfig, queue: Queue) -> bool {
+    config.concurrency.get(&queue).is_some_and(|slots| *slots > 0)
 }
 
 /// Host name and process id, for people who look at the list of workers.

@@ -146,8 +146,7 @@ impl Engine {
         if deps.media.is_none() {
             config.concurrency.remove(&Queue::Media);
         }
-        let models = deps.models.clone();
-        let (lease, life) = lease::LeaseThread::start(&jobs, &config, models).await?;
+        let (lease, life) = lease::LeaseThread::start(&jobs, &config, &deps).await?;
         let progress = progress::ProgressBook::default();
         let shared = Arc::new(Shared {
             finisher: finisher::Finisher::start(jobs.clone()),

@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apalis::layers::catch_panic::PanicError;
 use apalis::prelude::{BoxDynError, Task};
+use entity::enums::JobState;
 use entity::job::Model;
 use entity::job::end::Settle;
 use tower::{Layer, Service};
@@ -62,6 +63,7 @@ where
         let run = task.args.handle.clone();
         let slot = task.args.slot.clone();
         let shared = self.shared.clone();
+        let began = Instant::now();
         let work = self.inner.call(task);
         Box::pin(async move {
             let ended = tokio::select! {
@@ -69,7 +71,10 @@ where
                 () = run.abandoned.cancelled() => Err(JobError::FenceLost.into()),
                 ended = work => ended,
             };
-            write_end(&shared, &job, &run, ended).await;
+            let outcome = write_end(&shared, &job, &run, ended).await;
+            let labels = [("kind", job.kind), ("outcome", outcome.to_owned())];
+            let took = began.elapsed();
+            metrics::histogram!("farm_job_duration_seconds", &labels).record(took);
             shared.progress.forget(run.fence);
             shared.runs.remove(run.fence);
             drop(slot);
@@ -78,21 +83,23 @@ where
     }
 }
 
+/// How the run ended: the state of its row, or that it was somebody else's.
 async fn write_end(
     shared: &Shared,
     job: &Model,
     run: &RunHandle,
     ended: Result<Ended, BoxDynError>,
-) {
+) -> &'static str {
+    const ABANDONED: &str = "abandoned";
     let error = match ended {
         Ok(Ended::Committed) => {
             tracing::info!(job = %job.id, kind = %job.kind, "job succeeded");
-            return;
+            return JobState::Succeeded.as_str();
         }
         Ok(Ended::Output(output)) => match shared.finisher.finish(run.fence, output).await {
             Ok(written) => {
                 tracing::debug!(job = %job.id, written, "job ended");
-                return;
+                return if written { JobState::Succeeded.as_str() } else { ABANDONED };
             }
             Err(error) => JobError::from(error),
         },
@@ -100,7 +107,7 @@ async fn write_end(
     };
     let Some(settle) = as_settle(job, &error) else {
         tracing::info!(job = %job.id, run = job.run, "run abandoned; its row is not ours any more");
-        return;
+        return ABANDONED;
     };
     let mut pauses = [100, 400, 1_600, 3_000, 3_000].into_iter();
     loop {
@@ -108,9 +115,9 @@ async fn write_end(
             Ok(Some(settled)) => {
                 let state = settled.job.state;
                 tracing::info!(job = %job.id, kind = %job.kind, %state, %error, "run ended");
-                return;
+                return state.as_str();
             }
-            Ok(None) => return,
+            Ok(None) => return ABANDONED,
             Err(refused) => {
                 tracing::warn!(job = %job.id, error = %refused, "the end was not written");
                 let Some(pause) = pauses.next() else { break };
@@ -122,6 +129,7 @@ async fn write_end(
     // so it gives up this life: rescue brings the job back when the database is.
     tracing::error!(job = %job.id, "the end could not be written; giving up the lease");
     run.life.dead.cancel();
+    ABANDONED
 }
 
 fn read_error(error: BoxDynError) -> JobError {

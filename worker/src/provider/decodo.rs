@@ -86,11 +86,6 @@ impl Decodo {
         })
     }
 
-    /// State of the circuit breaker, for health and metrics.
-    pub fn state(&self) -> BreakerState {
-        self.gate.state()
-    }
-
     async fn climb(&self, climb: &mut Climb, handle: &str, deadline: Instant) -> FetchOutcome {
         let mut pauses = self.pauses.series();
         let mut retry = false;
@@ -264,7 +259,16 @@ impl ProfileProvider for Decodo {
                 climb.ended("the deadline passed")
             }
         };
-        FetchReport { calls: climb.into_calls(), outcome }
+        let calls = climb.into_calls();
+        for call in &calls {
+            let outcome = call.outcome.as_str();
+            metrics::counter!("farm_provider_requests_total", "outcome" => outcome).increment(1);
+        }
+        FetchReport { calls, outcome }
+    }
+
+    fn circuit(&self) -> BreakerState {
+        self.gate.state()
     }
 }
 

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use breaker::BreakerState;
 pub(crate) use caption::hashtags;
 pub use config::{DecodoConfig, ProviderError};
 pub use decodo::Decodo;
@@ -53,6 +54,9 @@ pub trait ProfileProvider: Send + Sync {
         budget: CallBudget,
         cancel: &CancellationToken,
     ) -> FetchReport;
+
+    /// Whether calls are let through, for health and metrics.
+    fn circuit(&self) -> BreakerState;
 }
 
 /// How much of the provider one job attempt may use.

@@ -223,7 +223,7 @@ async fn an_open_circuit_makes_no_call_and_says_how_long() {
     let mut strict = config(&server.base);
     strict.breaker = BreakerPolicy { min_handles: 1, consecutive: 3, ..Default::default() };
     let client = Decodo::new(strict).unwrap();
-    assert_eq!(client.state().state, CircuitState::Closed);
+    assert_eq!(client.circuit().state, CircuitState::Closed);
     let report = fetch(&client, budget(5)).await;
     let (reason, retry_after) = unavailable(&report);
     assert_eq!(reason, "provider circuit open");
@@ -233,7 +233,7 @@ async fn an_open_circuit_makes_no_call_and_says_how_long() {
     assert_eq!(unavailable(&report).0, "provider circuit open");
     assert!(report.calls.is_empty());
     assert_eq!(server.calls().len(), 3);
-    assert_eq!(client.state().state, CircuitState::Open);
+    assert_eq!(client.circuit().state, CircuitState::Open);
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn answers_that_are_not_failures_leave_the_circuit_closed() {
         strict.breaker = BreakerPolicy { min_handles: 1, consecutive: 1, ..Default::default() };
         let client = Decodo::new(strict).unwrap();
         fetch(&client, budget(5)).await;
-        assert_eq!(client.state().state, CircuitState::Closed);
+        assert_eq!(client.circuit().state, CircuitState::Closed);
     }
 }
 
@@ -267,7 +267,7 @@ async fn a_cancelled_probe_frees_its_place_and_successes_close_the_circuit() {
     };
     let client = Decodo::new(strict).unwrap();
     fetch(&client, budget(1)).await;
-    assert_eq!(client.state().state, CircuitState::HalfOpen);
+    assert_eq!(client.circuit().state, CircuitState::HalfOpen);
     let token = CancellationToken::new();
     let (probe, refused) = tokio::join!(client.fetch_profile("x", budget(1), &token), async {
         server.received(2).await;
@@ -278,10 +278,10 @@ async fn a_cancelled_probe_frees_its_place_and_successes_close_the_circuit() {
     assert!(matches!(probe.outcome, FetchOutcome::Cancelled));
     assert_eq!(unavailable(&refused).0, "provider circuit open");
     for _ in 0..3 {
-        assert_eq!(client.state().state, CircuitState::HalfOpen);
+        assert_eq!(client.circuit().state, CircuitState::HalfOpen);
         assert!(matches!(fetch(&client, budget(1)).await.outcome, FetchOutcome::Found(_)));
     }
-    assert_eq!(client.state().state, CircuitState::Closed);
+    assert_eq!(client.circuit().state, CircuitState::Closed);
 }
 
 #[tokio::test]

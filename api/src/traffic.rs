@@ -1,0 +1,231 @@
+//! How requests are answered: over the last minute, and counted for Prometheus.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use poem::Response;
+use poem::http::{HeaderValue, Method};
+use sketches_ddsketch::{Config, DDSketch};
+
+/// How far back the figures reach.
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+/// They are forgotten in steps of this.
+const STEP: Duration = Duration::from_secs(5);
+const STEPS: u64 = WINDOW.as_secs() / STEP.as_secs();
+
+tokio::task_local! {
+    static WAITED: Cell<Duration>;
+}
+
+/// Runs a request, and says how long of it was spent waiting because the caller asked to.
+pub(crate) async fn counting_waits<T>(request: impl Future<Output = T>) -> (T, Duration) {
+    let counted = async move {
+        let answer = request.await;
+        (answer, WAITED.with(Cell::get))
+    };
+    WAITED.scope(Cell::new(Duration::ZERO), counted).await
+}
+
+/// Says that a caller was kept waiting as they asked. Outside a request nothing is counted.
+pub(crate) fn waited(since: Instant) {
+    let _ = WAITED.try_with(|waited| waited.set(waited.get() + since.elapsed()));
+}
+
+/// What one process has answered.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    began: Instant,
+    steps: Mutex<VecDeque<Step>>,
+    /// Answers from what was read a moment ago, and from what had to be read.
+    cached: [AtomicU64; 2],
+}
+
+struct Step {
+    number: u64,
+    errors: u64,
+    seconds: DDSketch,
+}
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Step").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { began: Instant::now(), steps: Mutex::default(), cached: Default::default() }
+    }
+}
+
+/// The last minute. Times are in seconds, without what callers asked to wait; null of nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Minute {
+    /// Answers.
+    pub(crate) answers: u64,
+    /// Of them, those with a status of 500 and above.
+    pub(crate) errors: u64,
+    /// Answers a second; since the start when that was later.
+    pub(crate) per_second: f64,
+    pub(crate) mean: Option<f64>,
+    /// Half of them took at most so long; within 1 %, as all that follow.
+    pub(crate) p50: Option<f64>,
+    pub(crate) p95: Option<f64>,
+    pub(crate) p99: Option<f64>,
+    pub(crate) slowest: Option<f64>,
+}
+
+impl Minute {
+    /// Errors of all answers, 0 to 1.
+    pub(crate) fn error_rate(&self) -> Option<f64> {
+        (self.answers > 0).then(|| self.errors as f64 / self.answers as f64)
+    }
+}
+
+impl Traffic {
+    /// Counts an answer. The route is the path as documented, never the one that was asked for:
+    /// that names people.
+    pub(crate) fn answered(
+        &self,
+        method: &Method,
+        route: &str,
+        response: &Response,
+        took: Duration,
+        waited: Duration,
+    ) {
+        let status = response.status();
+        let known = matches!(
+            *method,
+            Method::GET
+                | Method::HEAD
+                | Method::POST
+                | Method::PUT
+                | Method::PATCH
+                | Method::DELETE
+                | Method::OPTIONS
+        );
+        // Whoever invents methods must not make labels.
+        let method = if known { method.as_str() } else { "_OTHER" };
+        let labels = [
+            ("http_request_method", method.to_owned()),
+            ("http_route", route.to_owned()),
+            ("http_response_status_code", status.as_str().to_owned()),
+        ];
+        metrics::histogram!("http_server_request_duration_seconds", &labels).record(took);
+        match response.headers().get("x-data-source").map(HeaderValue::as_bytes) {
+            Some(b"cache") => self.cached[0].fetch_add(1, Ordering::Relaxed),
+            Some(_) => self.cached[1].fetch_add(1, Ordering::Relaxed),
+            None => 0,
+        };
+        let own = took.saturating_sub(waited);
+        self.count(self.began.elapsed(), status.is_server_error(), own);
+    }
+
+    fn count(&self, now: Duration, error: bool, took: Duration) {
+        let number = now.as_secs() / STEP.as_secs();
+        let mut steps = self.steps();
+        if steps.back().is_none_or(|step| step.number < number) {
+            forget(&mut steps, number);
+            let seconds = DDSketch::new(Config::defaults());
+            steps.push_back(Step { number, errors: 0, seconds });
+        }
+        if let Some(step) = steps.back_mut() {
+            step.errors += u64::from(error);
+            step.seconds.add(took.as_secs_f64());
+        }
+    }
+
+    /// The last minute.
+    pub(crate) fn minute(&self) -> Minute {
+        self.minute_at(self.began.elapsed())
+    }
+
+    fn minute_at(&self, now: Duration) -> Minute {
+        let mut steps = self.steps();
+        forget(&mut steps, now.as_secs() / STEP.as_secs());
+        let mut all = DDSketch::new(Config::defaults());
+        let mut errors = 0;
+        for step in steps.iter() {
+            errors += step.errors;
+            // Sketches of one configuration always merge.
+            let _ = all.merge(&step.seconds);
+        }
+        drop(steps);
+        let answers = all.count() as u64;
+        let quantile = |share| all.quantile(share).ok().flatten();
+        // What is there began with its oldest step.
+        let seconds = now.as_secs_f64().clamp(1.0, WINDOW.as_secs_f64());
+        Minute {
+            answers,
+            errors,
+            per_second: answers as f64 / seconds,
+            mean: all.sum().filter(|_| answers > 0).map(|sum| sum / answers as f64),
+            p50: quantile(0.5),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            slowest: all.max(),
+        }
+    }
+
+    /// Answers from memory and from the database, since the start.
+    pub(crate) fn cached(&self) -> (u64, u64) {
+        let [hits, misses] = &self.cached;
+        (hits.load(Ordering::Relaxed), misses.load(Ordering::Relaxed))
+    }
+
+    fn steps(&self) -> MutexGuard<'_, VecDeque<Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn forget(steps: &mut VecDeque<Step>, now: u64) {
+    while steps.front().is_some_and(|step| step.number + STEPS <= now) {
+        steps.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_figures_are_of_the_last_minute() {
+        let traffic = Traffic::default();
+        assert_eq!(traffic.minute_at(SECOND), Minute::default());
+        for millis in 1..=100 {
+            traffic.count(10 * SECOND, millis > 97, Duration::from_millis(millis));
+        }
+        let minute = traffic.minute_at(20 * SECOND);
+        assert_eq!((minute.answers, minute.errors), (100, 3));
+        assert!((minute.per_second - 5.0).abs() < 1e-9);
+        let near = |value: Option<f64>, want: f64| (value.unwrap() / want - 1.0).abs() < 0.03;
+        assert!(near(minute.mean, 0.0505) && near(minute.p50, 0.050), "{minute:?}");
+        assert!(near(minute.p99, 0.099) && near(minute.slowest, 0.100), "{minute:?}");
+        assert!((minute.error_rate().unwrap() - 0.03).abs() < 1e-9);
+        traffic.count(65 * SECOND, false, SECOND);
+        assert_eq!(traffic.minute_at(69 * SECOND).answers, 101);
+        let later = traffic.minute_at(70 * SECOND);
+        assert_eq!((later.answers, later.errors), (1, 0));
+        assert_eq!(traffic.minute_at(130 * SECOND).error_rate(), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_caller_asked_to_wait_is_told_apart() {
+        let before = Instant::now();
+        let (answer, waits) = counting_waits(async {
+            waited(before);
+            waited(before);
+            7
+        })
+        .await;
+        assert_eq!(answer, 7);
+        assert!(waits > Duration::ZERO && waits <= 2 * before.elapsed());
+        waited(before);
+        assert_eq!(counting_waits(async {}).await.1, Duration::ZERO);
+    }
+}
