@@ -34,6 +34,9 @@ const EXPOSED: &str = "ETag, Location, Retry-After, Preference-Applied, X-Reques
      X-Used-Free-Allowance, X-Remaining-Balance, X-Transaction-ID, X-Usage-Type, \
      X-Current-Usage, X-Limit, X-Available, X-Subscription-Tier, X-Feature-Locked";
 
+/// What was asked for when nobody knows: it was refused before, or there is no such thing.
+const NO_OPERATION: &str = "none";
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
 
@@ -105,19 +108,15 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let took = started.elapsed().as_micros() / 10;
         set(headers, PROCESS_TIME, &format!("{}.{:02}ms", took / 100, took % 100));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let traffic = &self.state.traffic;
-        traffic.answered(&method, self.route(&response), &response, started.elapsed(), waited);
+        let operation = response.data().map_or(NO_OPERATION, |OperationId(name)| name);
+        let route = || self.paths.get(operation).map_or(operation, String::as_str);
+        let (traffic, took) = (&self.state.traffic, started.elapsed());
+        traffic.answered(&method, operation, route, &response, took, waited);
         Ok(response)
     }
 }
 
 impl<E: Endpoint<Output = Response>> Front<E> {
-    /// The documented path that an answer is of; `none` when it was refused before it was known.
-    fn route(&self, response: &Response) -> &str {
-        let Some(OperationId(name)) = response.data::<OperationId>() else { return "none" };
-        self.paths.get(*name).map_or(name, String::as_str)
-    }
-
     /// The answer, and what it leaves of the limit that is closest to refusing.
     async fn admitted(&self, mut request: Request, id: &str) -> (Response, Option<Verdict>) {
         // Before the body is read: who is refused costs next to nothing.

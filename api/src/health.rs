@@ -54,16 +54,14 @@ pub(crate) struct Judgement {
 /// Judges a sample.
 pub(crate) fn judge(sample: &Sample) -> Judgement {
     let farm = sample.farm.as_ref();
-    let of = |judge: fn(&Farm) -> Component| {
-        farm.map_or_else(|| Component::bad("the database could not be asked"), judge)
-    };
+    let of = |judge: fn(&Farm) -> Component| farm.map_or_else(unknown, judge);
     let components = Components {
         database: answered(sample.database),
         redis: answered(sample.tickets),
         queues: of(queues),
         workers: of(workers),
         models: farm.map_or_else(
-            || ModelsHealth { component: of(|_| Component::good()), ..ModelsHealth::default() },
+            || ModelsHealth { component: unknown(), ..ModelsHealth::default() },
             models,
         ),
         fallback: of(fallback),
@@ -83,6 +81,10 @@ pub(crate) fn judge(sample: &Sample) -> Judgement {
     let score = weighed.iter().map(|(part, weight)| part.status.points() * weight).sum();
     let alerts = alerts(sample, &components);
     Judgement { score, components, alerts }
+}
+
+fn unknown() -> Component {
+    Component::bad("the database could not be asked")
 }
 
 fn answered(answer: Answer) -> Component {

@@ -1,11 +1,12 @@
 //! How requests are answered: over the last minute, and counted for Prometheus.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use metrics::Histogram;
 use poem::Response;
 use poem::http::{HeaderValue, Method};
 use sketches_ddsketch::{Config, DDSketch};
@@ -41,6 +42,9 @@ pub(crate) struct Traffic {
     steps: Mutex<VecDeque<Step>>,
     /// Answers from what was read a moment ago, and from what had to be read.
     cached: [AtomicU64; 2],
+    /// For Prometheus, by method, operation and status: finding one by its labels takes longer than
+    /// all the rest.
+    told: RwLock<HashMap<(&'static str, &'static str, u16), Histogram>>,
 }
 
 struct Step {
@@ -57,7 +61,12 @@ impl std::fmt::Debug for Step {
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { began: Instant::now(), steps: Mutex::default(), cached: Default::default() }
+        Self {
+            began: Instant::now(),
+            steps: Mutex::default(),
+            cached: Default::default(),
+            told: RwLock::default(),
+        }
     }
 }
 
@@ -86,35 +95,32 @@ impl Minute {
 }
 
 impl Traffic {
-    /// Counts an answer. The route is the path as documented, never the one that was asked for:
-    /// that names people.
-    pub(crate) fn answered(
+    /// Counts an answer to an operation. The label of its route comes from `route`, and is the path
+    /// as documented, never the one that was asked for: that names people.
+    pub(crate) fn answered<'a>(
         &self,
         method: &Method,
-        route: &str,
+        operation: &'static str,
+        route: impl FnOnce() -> &'a str,
         response: &Response,
         took: Duration,
         waited: Duration,
     ) {
         let status = response.status();
-        let known = matches!(
-            *method,
-            Method::GET
-                | Method::HEAD
-                | Method::POST
-                | Method::PUT
-                | Method::PATCH
-                | Method::DELETE
-                | Method::OPTIONS
-        );
-        // Whoever invents methods must not make labels.
-        let method = if known { method.as_str() } else { "_OTHER" };
-        let labels = [
-            ("http_request_method", method.to_owned()),
-            ("http_route", route.to_owned()),
-            ("http_response_status_code", status.as_str().to_owned()),
-        ];
-        metrics::histogram!("http_server_request_duration_seconds", &labels).record(took);
+        let key = (word(method), operation, status.as_u16());
+        let known = self.told.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let told = known.unwrap_or_else(|| {
+            let labels = [
+                ("http_request_method", key.0.to_owned()),
+                ("http_route", route().to_owned()),
+                ("http_response_status_code", status.as_str().to_owned()),
+            ];
+            let told = metrics::histogram!("http_server_request_duration_seconds", &labels);
+            let mut all = self.told.write().unwrap_or_else(PoisonError::into_inner);
+            all.insert(key, told.clone());
+            told
+        });
+        told.record(took);
         match response.headers().get("x-data-source").map(HeaderValue::as_bytes) {
             Some(b"cache") => self.cached[0].fetch_add(1, Ordering::Relaxed),
             Some(_) => self.cached[1].fetch_add(1, Ordering::Relaxed),
@@ -178,6 +184,20 @@ impl Traffic {
 
     fn steps(&self) -> MutexGuard<'_, VecDeque<Step>> {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever invents methods must not make labels.
+fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
     }
 }
 

@@ -141,7 +141,7 @@ fn every_part_counts_by_its_weight() {
         }),
         ("provider", Off, 100, |_, f| f.live[0].provider = None),
         ("provider", Degraded, 96, |_, f| {
-            f.live[0].provider = Some(json!({ "state": "half_open" }))
+            f.live[0].provider = Some(json!({ "state": "half_open" }));
         }),
         ("provider", Unhealthy, 92, |_, f| {
             f.live[0].provider = Some(json!({ "state": "open", "opens_again_in_ms": 1_500 }));

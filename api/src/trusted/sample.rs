@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use entity::db::Pool;
 use entity::job::{integrity, stats};
-use entity::ledger::audit;
 use entity::worker::Worker;
-use entity::{DbErr, Time, clock};
+use entity::{DbErr, Time, clock, ledger};
 use jobs::Kind;
 use jobs::storage::Placeholder;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::queues::heads;
@@ -105,7 +105,10 @@ struct Memory {
     machine: Machine,
     data_dir: PathBuf,
     storage: Option<(Instant, Answer)>,
-    drift: Option<(Instant, Option<i64>)>,
+    /// When the last audit began, and the one under way: it may take longer than a look.
+    audited: Option<Instant>,
+    audit: Option<JoinHandle<Option<i64>>>,
+    drift: Option<i64>,
     /// Captions with an answer and without, by worker: their sums.
     captions: VecDeque<(i64, i64)>,
     /// When each alert was raised.
@@ -118,6 +121,8 @@ impl Default for Memory {
             machine: Machine::default(),
             data_dir: PathBuf::from("."),
             storage: None,
+            audited: None,
+            audit: None,
             drift: None,
             captions: VecDeque::new(),
             alerts: BTreeMap::new(),
@@ -223,11 +228,7 @@ async fn sample(state: &AppState, memory: &mut Memory) -> Sample {
         Answer::Came(_) => timeout(MORE_PATIENCE, farm(state)).await.ok().and_then(Result::ok),
         Answer::Refused | Answer::Silent => None,
     };
-    if farm.is_some() && memory.drift.is_none_or(|(at, _)| at.elapsed() >= AUDIT_EVERY) {
-        let audit = timeout(AUDIT_PATIENCE, audit::audit(state.farm().read())).await;
-        let drift = audit.ok().and_then(Result::ok).map(|audit| audit.drift_credits);
-        memory.drift = Some((Instant::now(), drift));
-    }
+    audit(state, memory, farm.is_some()).await;
     let ai_failures = farm.as_ref().and_then(|farm| failures(&mut memory.captions, &farm.ai));
     Sample {
         at: now(),
@@ -235,7 +236,7 @@ async fn sample(state: &AppState, memory: &mut Memory) -> Sample {
         tickets,
         storage: storage.1,
         farm,
-        drift: memory.drift.and_then(|(_, drift)| drift),
+        drift: memory.drift,
         ai_failures,
         minute: state.traffic.minute(),
         cached: state.traffic.cached(),
@@ -259,6 +260,22 @@ async fn asked<T>(whom: &str, asked: impl Future<Output = Result<T, String>>) ->
             Answer::Refused
         }
         Err(_) => Answer::Silent,
+    }
+}
+
+/// Takes the sum of an audit that has ended, and begins one when it is time.
+async fn audit(state: &AppState, memory: &mut Memory, possible: bool) {
+    if let Some(ended) = memory.audit.take_if(|audit| audit.is_finished()) {
+        memory.drift = ended.await.ok().flatten();
+    }
+    let due = memory.audited.is_none_or(|began| began.elapsed() >= AUDIT_EVERY);
+    if possible && due && memory.audit.is_none() {
+        let db = state.farm().clone();
+        memory.audited = Some(Instant::now());
+        memory.audit = Some(tokio::spawn(async move {
+            let audit = timeout(AUDIT_PATIENCE, ledger::audit::audit(db.read())).await;
+            audit.ok()?.ok().map(|audit| audit.drift_credits)
+        }));
     }
 }
 

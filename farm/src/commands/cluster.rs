@@ -31,12 +31,14 @@ const GRACE: Duration = Duration::from_secs(35);
 /// For one that has nothing to finish.
 const SHORT_GRACE: Duration = Duration::from_secs(5);
 /// Settings that would contradict ours. Whoever tries it out signs in here and nowhere else.
-const CONTRADICTIONS: [&str; 12] = [
+const CONTRADICTIONS: [&str; 13] = [
     "DATABASE_URL_FILE",
     "REDIS_URL_FILE",
     "REDIS_PASSWORD",
     "REDIS_PASSWORD_FILE",
     "FARM_JWT_SECRET_FILE",
+    // One address cannot be that of every role.
+    "FARM_METRICS_ADDR",
     "SUPABASE_URL",
     "SUPABASE_ANON_KEY",
     "SUPABASE_ANON_KEY_FILE",

@@ -9,7 +9,7 @@ use jobs::redis::{Redis, RedisTickets};
 use poem::Request;
 use poem::http::{Method, StatusCode};
 use poem::test::TestClient;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{Answer, Client, System};
 
 use crate::common::{check_refusal, profile, refresh};
@@ -165,6 +165,17 @@ async fn a_farm_whose_database_refuses_is_alive_and_not_ready_and_tells_no_secre
     system.api().get("/livez").await.expect(200);
     let ready = system.api().get("/readyz").await.expect(503);
     assert_eq!(ready.json["status"], "unavailable");
+    let health = system.api().get("/api/health").await.expect(200);
+    let told = &health.json["components"];
+    let database = json!({ "status": "unhealthy", "message": "it refuses" });
+    assert_eq!((&health.json["status"], &told["database"]), (&json!("unhealthy"), &database));
+    // Of what the tables would say nothing is known; the tickets are as they were.
+    assert_eq!(
+        (&health.json["score"], &told["redis"]["status"]),
+        (&json!(32.0), &json!("healthy"))
+    );
+    let text = health.text.to_lowercase();
+    assert!(!text.contains("sql") && !text.contains("clock"), "{text}");
     let broken = dana.post(&refresh("demo_travel")).await.expect_problem(500, "internal");
     let text = broken.text.to_lowercase();
     assert!(!text.contains("sql") && !text.contains("constraint"), "{text}");
@@ -193,6 +204,13 @@ async fn a_farm_whose_tickets_do_not_get_through_is_not_ready_and_says_so() {
     let probe: Value = serde_json::from_str(&text).unwrap();
     let reason = probe["reason"].as_str().unwrap();
     assert!(reason.contains("Redis") && !reason.contains("database"), "{reason}");
+    assert!(!text.contains("hush") && !text.contains("127.0.0.1"), "{text}");
+    let answer = front.get("/api/health").send().await;
+    answer.assert_status_is_ok();
+    let text = answer.0.into_body().into_string().await.unwrap();
+    let health: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(health["components"]["redis"]["status"], "unhealthy");
+    assert_eq!(health["components"]["database"]["status"], "healthy");
     assert!(!text.contains("hush") && !text.contains("127.0.0.1"), "{text}");
 
     let clock = "DELETE FROM farm_clock";

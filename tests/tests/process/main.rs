@@ -4,6 +4,7 @@
 
 mod exports;
 mod isolated;
+mod metrics;
 mod money;
 
 use std::io::{BufRead, BufReader};
@@ -30,6 +31,8 @@ struct Farm {
     child: Child,
     /// Where its API answers.
     url: String,
+    /// Where Prometheus looks.
+    metrics: String,
 }
 
 impl Farm {
@@ -51,6 +54,7 @@ impl Farm {
             .env_remove("FARM_RECORDED_DIR")
             .env("FARM_DATA_DIR", data)
             .env("FARM_HTTP_ADDR", "127.0.0.1:0")
+            .env("FARM_METRICS_ADDR", "127.0.0.1:0")
             .env("RUST_LOG", "error")
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
@@ -58,14 +62,17 @@ impl Farm {
             .spawn()
             .expect("the farm starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let docs = lines.find_map(|line| {
-            line.unwrap().trim().strip_prefix("docs").map(|url| url.trim().to_owned())
-        });
+        let mut after = |what: &str| {
+            let found = |line: String| line.trim().strip_prefix(what).map(str::to_owned);
+            lines.find_map(|line| found(line.unwrap())).expect("it says where it is")
+        };
+        let docs = after("docs").trim().to_owned();
+        let health = after("health");
         // Whatever else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let docs = docs.expect("it says where it is");
         let url = docs.strip_suffix("/docs").unwrap().to_owned();
-        Self { child, url }
+        let metrics = health.split(' ').next_back().unwrap().to_owned();
+        Self { child, url, metrics }
     }
 
     /// `kill -9`.
