@@ -16,6 +16,8 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 /// They are forgotten in steps of this.
 const STEP: Duration = Duration::from_secs(5);
 const STEPS: u64 = WINDOW.as_secs() / STEP.as_secs();
+/// The operation of whoever asks whether this process can serve.
+const PROBE: &str = "readyz";
 
 tokio::task_local! {
     static WAITED: Cell<Duration>;
@@ -126,6 +128,10 @@ impl Traffic {
             Some(_) => self.cached[1].fetch_add(1, Ordering::Relaxed),
             None => 0,
         };
+        if operation == PROBE {
+            // That it cannot serve is what it is asked for, not an error of an answer.
+            return;
+        }
         let own = took.saturating_sub(waited);
         self.count(self.began.elapsed(), status.is_server_error(), own);
     }

@@ -96,7 +96,8 @@ pub(crate) struct Look {
 /// The newest look, and what looks remember of each other.
 #[derive(Debug, Default)]
 pub(crate) struct Vitals {
-    newest: Mutex<Option<Arc<Look>>>,
+    /// `None` while nobody watches.
+    shown: Mutex<Option<Arc<Look>>>,
     memory: tokio::sync::Mutex<Memory>,
 }
 
@@ -130,9 +131,16 @@ impl Default for Memory {
     }
 }
 
+/// Whether a look calls for somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alerts {
+    Raised,
+    NotYet,
+}
+
 impl Vitals {
-    fn newest(&self) -> MutexGuard<'_, Option<Arc<Look>>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shown(&self) -> MutexGuard<'_, Option<Arc<Look>>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,7 +148,9 @@ impl Vitals {
 pub(crate) async fn watch(state: &AppState, data_dir: &Path) {
     data_dir.clone_into(&mut state.vitals.memory.lock().await.data_dir);
     let state = state.clone();
-    *state.vitals.newest() = Some(look(&state).await);
+    // The others may be beginning, too: what is missing now is missed at the next look.
+    let first = look(&state, Alerts::NotYet).await;
+    *state.vitals.shown() = Some(first);
     tokio::spawn(async move {
         let mut next = tokio::time::interval(LOOK_EVERY);
         next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -150,25 +160,28 @@ pub(crate) async fn watch(state: &AppState, data_dir: &Path) {
                 () = state.stop.cancelled() => return,
                 _ = next.tick() => {}
             }
-            let look = look(&state).await;
-            *state.vitals.newest() = Some(look);
+            let look = look(&state, Alerts::Raised).await;
+            *state.vitals.shown() = Some(look);
         }
     });
 }
 
 /// The newest look, shared; where nobody watches, one is taken now.
 pub(crate) async fn newest(state: &AppState) -> Arc<Look> {
-    let newest = state.vitals.newest().clone();
-    match newest {
+    let shown = state.vitals.shown().clone();
+    match shown {
         Some(look) => look,
-        None => look(state).await,
+        None => look(state, Alerts::Raised).await,
     }
 }
 
-async fn look(state: &AppState) -> Arc<Look> {
+async fn look(state: &AppState, alerts: Alerts) -> Arc<Look> {
     let memory = &mut *state.vitals.memory.lock().await;
     let sample = sample(state, memory).await;
     let mut judgement = judge(&sample);
+    if alerts == Alerts::NotYet {
+        judgement.alerts.clear();
+    }
     remember(&mut memory.alerts, &mut judgement, sample.at);
     tell(&sample, &judgement);
     Arc::new(Look { sample, judgement })
