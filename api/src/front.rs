@@ -15,8 +15,9 @@ use uuid::Uuid;
 use crate::document::Methods;
 use crate::limits;
 use crate::problem::Problem;
+use crate::routes::export_file;
 use crate::state::{AppState, Cors};
-use crate::traffic;
+use crate::traffic::counting_waits;
 
 /// Largest request body, in bytes: 1 MiB.
 pub const MAX_BODY: usize = 1 << 20;
@@ -34,10 +35,8 @@ const EXPOSED: &str = "ETag, Location, Retry-After, Preference-Applied, X-Reques
      X-Used-Free-Allowance, X-Remaining-Balance, X-Transaction-ID, X-Usage-Type, \
      X-Current-Usage, X-Limit, X-Available, X-Subscription-Tier, X-Feature-Locked";
 
-/// What was asked for when nobody knows: it was refused before, or there is no such thing.
-const NO_OPERATION: &str = "none";
-
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
 
 /// The id of a request, for handlers.
@@ -86,7 +85,14 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let ((mut response, left), waited) = if is_preflight(&request) {
             ((Response::builder().status(StatusCode::NO_CONTENT).finish(), None), Duration::ZERO)
         } else {
-            traffic::counting_waits(self.admitted(request, &id).instrument(span)).await
+            let waits = may_wait(&request);
+            let answered = self.admitted(request, &id).instrument(span);
+            // Out of line: most requests never wait, and need no room for it.
+            if waits {
+                Box::pin(counting_waits(answered)).await
+            } else {
+                (answered.await, Duration::ZERO)
+            }
         };
         let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
         let headers = response.headers_mut();
@@ -108,10 +114,11 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let took = started.elapsed().as_micros() / 10;
         set(headers, PROCESS_TIME, &format!("{}.{:02}ms", took / 100, took % 100));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let operation = response.data().map_or(NO_OPERATION, |OperationId(name)| name);
+        let operation =
+            response.data().map_or_else(|| operation(uri.path()), |id: &OperationId| id.0);
         let route = || self.paths.get(operation).map_or(operation, String::as_str);
         let (traffic, took) = (&self.state.traffic, started.elapsed());
-        traffic.answered(&method, operation, route, &response, took, waited);
+        traffic.answered(&method, operation, route, response.status(), took, waited);
         Ok(response)
     }
 }
@@ -195,6 +202,27 @@ fn request_id(headers: &HeaderMap) -> String {
         .filter(|id| (1..=64).contains(&id.len()))
         .filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c)))
         .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Whether a caller may ask to wait with this: a plain GET answers at once.
+fn may_wait(request: &Request) -> bool {
+    let plain = request.method() == Method::GET && request.uri().query().is_none();
+    !plain || request.headers().contains_key(PREFER)
+}
+
+/// What is asked for at a path when the answer does not say so: most of these the service never
+/// sees, or refuses before it has looked.
+fn operation(path: &str) -> &'static str {
+    match path {
+        "/openapi.json" => "/docs",
+        path if path.starts_with("/docs") => "/docs",
+        path if path.starts_with("/cdn/") => "/cdn/{key}",
+        path if export_file::download_id(path).is_some() => "/api/export/{job_id}/file",
+        path => match path.strip_prefix("/api/profile/") {
+            Some(name) if !name.contains('/') => "/api/profile/{username}",
+            _ => "none",
+        },
+    }
 }
 
 fn is_preflight(request: &Request) -> bool {

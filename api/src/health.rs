@@ -258,4 +258,4 @@ fn alerts(sample: &Sample, components: &Components) -> Vec<AlertView> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -28,7 +28,7 @@ pub mod view;
 
 use poem::middleware::SetHeader;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route};
-use poem_openapi::{OpenApiService, OperationId};
+use poem_openapi::OpenApiService;
 
 pub use files::Files;
 pub use identity::{Caller, Identity, Issuer, Operator, Supabase};
@@ -126,30 +126,20 @@ impl<S: Endpoint<Output = Response>> Endpoint for Routes<S> {
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let path = request.uri().path();
         if path == "/openapi.json" || path.starts_with("/docs") {
-            return named("/docs", self.pages.call(request).await);
+            return self.pages.call(request).await;
         }
         if path.starts_with("/cdn/") {
-            let file = files::cdn(&self.state, &request).await;
-            return named("/cdn/{key}", file.map_err(Into::into));
+            return files::cdn(&self.state, &request).await.map_err(Into::into);
         }
         if routes::export_file::download_id(path).is_some() {
             let file = routes::export_file::download(&self.state, &request).await;
-            return named("/api/export/{job_id}/file", file.map_err(Into::into));
+            return file.map_err(Into::into);
         }
         match routes::profiles::plain(&self.state, &request).await {
-            Some(answer) => named("get_profile", answer),
+            Some(answer) => answer,
             None => self.service.call(request).await,
         }
     }
-}
-
-/// Says which operation, or which path outside the document, an answer is of, as the service does.
-fn named(what: &'static str, mut answer: poem::Result<Response>) -> poem::Result<Response> {
-    match &mut answer {
-        Ok(response) => response.set_data(OperationId(what)),
-        Err(error) => error.set_data(OperationId(what)),
-    }
-    answer
 }
 
 fn openapi_endpoint(document: String) -> impl Endpoint<Output = Response> + 'static {

@@ -43,7 +43,7 @@ fn serving(tier: &str) -> Value {
 }
 
 /// A farm that does all it should.
-fn farm() -> Farm {
+pub(crate) fn farm() -> Farm {
     let circuit = json!({ "state": "closed" });
     Farm {
         queues: Queue::ALL.iter().map(|name| queue(name.as_str())).collect(),

@@ -134,7 +134,7 @@ impl Profiles {
         if fetch.0 == Some(true) && !found.as_ref().is_some_and(|found| fresh(&found.sight)) {
             return fetch_and_wait(&state, &caller, request, name, wait, tags).await;
         }
-        stored(found, &name, tags)
+        stored(&state, found, &name, tags)
     }
 
     /// Posts of a creator
@@ -232,14 +232,20 @@ pub(crate) async fn plain(state: &AppState, request: &Request) -> Option<poem::R
     let tags = headers.get(header::IF_NONE_MATCH).map(HeaderValue::to_str).transpose().ok()?;
     let answer = async {
         let found = state.shelf.find(state, &caller, &name).await?;
-        stored(found, &name, tags)
+        stored(state, found, &name, tags)
     };
     Some(answer.await.map(IntoResponse::into_response).map_err(Into::into))
 }
 
 /// What is stored, unless the caller has it.
-fn stored(found: Option<Found>, name: &Handle, tags: Option<&str>) -> Result<ProfileRead, Problem> {
+fn stored(
+    state: &AppState,
+    found: Option<Found>,
+    name: &Handle,
+    tags: Option<&str>,
+) -> Result<ProfileRead, Problem> {
     let found = found.ok_or_else(|| not_fetched(name))?;
+    state.traffic.shown(found.remembered);
     let etag = found.sight.etag();
     if rules::none_match(tags, &etag) {
         return Ok(ProfileRead::NotModified(etag));

@@ -110,7 +110,7 @@ struct Memory {
     audited: Option<Instant>,
     audit: Option<JoinHandle<Option<i64>>>,
     drift: Option<i64>,
-    /// Captions with an answer and without, by worker: their sums.
+    /// Captions with an answer and without, over all workers, look by look.
     captions: VecDeque<(i64, i64)>,
     /// When each alert was raised.
     alerts: BTreeMap<String, Time>,
@@ -336,4 +336,31 @@ fn failures(looks: &mut VecDeque<(i64, i64)>, ai: &AiActivity) -> Option<f64> {
     let first = *looks.front()?;
     let (done, failed) = (seen.0 - first.0, seen.1 - first.1);
     (done + failed >= ENOUGH_CAPTIONS).then(|| failed as f64 / (done + failed) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::tests::farm;
+
+    #[test]
+    fn captions_without_an_answer_are_counted_over_five_minutes() {
+        let mut looks = VecDeque::new();
+        let mut share = |done: i64, failed: i64| {
+            let mut ai = farm().ai;
+            ai.captions_done = [("lite".to_owned(), done)].into();
+            ai.captions_failed = failed;
+            failures(&mut looks, &ai)
+        };
+        assert_eq!(share(1_000, 500), None, "of what was before nothing is known");
+        assert_eq!(share(1_004, 505), None, "too few");
+        assert_eq!(share(1_006, 506), Some(0.5));
+        // A worker went, and its count with it.
+        assert_eq!(share(20, 0), None);
+        assert_eq!(share(40, 5), Some(0.2));
+        for _ in 0..AI_LOOKS {
+            share(40, 5);
+        }
+        assert_eq!(share(50, 5), Some(0.0), "five minutes ago is over");
+    }
 }
