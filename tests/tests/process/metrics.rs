@@ -1,17 +1,24 @@
 //! What a process tells Prometheus.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jobs::Options;
 use jobs::kinds::profile_fetch::ProfileFetch;
+use reqwest::{Client, Response};
 use tempfile::TempDir;
 use tests::program::program;
 
 use super::{ANALYSED, Beside, Farm};
 
+async fn get(url: &str) -> Response {
+    let http = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+    http.get(url).send().await.unwrap()
+}
+
 /// The values by their names and labels.
 async fn told(farm: &Farm) -> BTreeMap<String, f64> {
-    let answer = reqwest::get(&farm.metrics).await.unwrap().error_for_status().unwrap();
+    let answer = get(&farm.metrics).await.error_for_status().unwrap();
     let text = answer.text().await.unwrap();
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let values = lines.map(|line| {
@@ -30,7 +37,7 @@ async fn prometheus_is_told_of_jobs_calls_captions_and_answers_and_of_nobody() {
     beside.jobs.submit(&fetch, &Options::default()).await.unwrap();
     beside.until(ANALYSED, 12).await;
     beside.until("jobs WHERE state = 'succeeded' AND kind = 'profile_analysis'", 1).await;
-    let get = async |path: &str| reqwest::get(format!("{}{path}", farm.url)).await.unwrap();
+    let get = async |path: &str| get(&format!("{}{path}", farm.url)).await;
     assert_eq!(get("/api/health").await.status(), 200);
     assert_eq!(get("/api/profile/demo_travel").await.status(), 401);
     assert_eq!(get("/nowhere/demo_travel").await.status(), 404);
