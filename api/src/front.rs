@@ -111,13 +111,14 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         }
         cors_headers(headers, origin);
         set(headers, REQUEST_ID, &id);
-        let took = started.elapsed().as_micros() / 10;
-        set(headers, PROCESS_TIME, &format!("{}.{:02}ms", took / 100, took % 100));
+        let took = started.elapsed();
+        let hundredths = took.as_micros() / 10;
+        set(headers, PROCESS_TIME, &format!("{}.{:02}ms", hundredths / 100, hundredths % 100));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let operation =
             response.data().map_or_else(|| operation(uri.path()), |id: &OperationId| id.0);
         let route = || self.paths.get(operation).map_or(operation, String::as_str);
-        let (traffic, took) = (&self.state.traffic, started.elapsed());
+        let traffic = &self.state.traffic;
         traffic.answered(&method, operation, route, response.status(), took, waited);
         Ok(response)
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use entity::enums::{AiTier, Queue};
+use entity::worker::{Worker, best_tier};
 
 use crate::routes::health::{AlertView, Component, Components, Grade, ModelsHealth, Severity};
 use crate::trusted::sample::{Answer, Farm, Sample};
@@ -25,7 +26,7 @@ const MOST_AI_FAILURES: f64 = 0.2;
 /// So does one job that runs for so long, in milliseconds.
 const LONGEST_RUN_MS: i64 = 600_000;
 /// A queue that is later than its target by this factor does not work.
-const FAR_TOO_LATE: i64 = 10;
+const FAR_TOO_LATE: f64 = 10.0;
 /// Below this share answers of a lower tier are no trouble.
 const FEW_FALLBACKS: f64 = 0.1;
 /// Above this one they are the rule.
@@ -104,7 +105,7 @@ fn queues(farm: &Farm) -> Component {
     let worst = late.max_by(|a, b| a.0.total_cmp(&b.0));
     let paused = farm.queues.iter().find(|queue| queue.paused.is_some());
     match (worst, paused) {
-        (Some((late, name)), _) if late > FAR_TOO_LATE as f64 => {
+        (Some((late, name)), _) if late > FAR_TOO_LATE => {
             Component::bad(format!("{name} is far behind"))
         }
         (Some((_, name)), _) => Component::poor(format!("{name} is behind")),
@@ -114,8 +115,7 @@ fn queues(farm: &Farm) -> Component {
 }
 
 fn workers(farm: &Farm) -> Component {
-    let working = farm.live.iter().any(|worker| !worker.draining);
-    match (working, farm.unserved) {
+    match (farm.working().next().is_some(), farm.unserved) {
         (false, _) => Component::bad("no worker takes jobs"),
         (true, 1..) => Component::poor("jobs wait for a kind that no worker runs"),
         (true, _) => Component::good(),
@@ -123,8 +123,7 @@ fn workers(farm: &Farm) -> Component {
 }
 
 fn models(farm: &Farm) -> ModelsHealth {
-    let working = farm.live.iter().filter(|worker| !worker.draining);
-    let states: Vec<_> = working.filter_map(entity::worker::Worker::ai_state).collect();
+    let states: Vec<_> = farm.working().filter_map(Worker::ai_state).collect();
     let count = |word: &str| states.iter().filter(|state| state.status == word).count();
     let waiting = farm.ai.queue.due > 0;
     let component = match (states.len(), count("serving"), count("degraded")) {
@@ -136,14 +135,12 @@ fn models(farm: &Farm) -> ModelsHealth {
         _ if count("loading") > 0 => Component::poor("models are being loaded"),
         _ => Component::bad("the models have stopped"),
     };
-    let best = |tiers: Vec<Option<&String>>| {
-        let tiers = tiers.into_iter().filter_map(|tier| tier?.parse::<AiTier>().ok());
-        tiers.max().map(|tier| tier.as_str().to_owned())
-    };
+    let wanted = states.iter().filter_map(|state| state.wanted.as_ref()?.parse().ok());
+    let name = |tier: Option<AiTier>| tier.map(|tier| tier.as_str().to_owned());
     ModelsHealth {
         component,
-        wanted: best(states.iter().map(|state| state.wanted.as_ref()).collect()),
-        serving: best(states.iter().map(|state| state.serving.as_ref()).collect()),
+        wanted: name(wanted.max()),
+        serving: name(best_tier(&farm.live)),
         workers: states.len() as i64,
     }
 }
@@ -168,8 +165,7 @@ fn fallback(farm: &Farm) -> Component {
 }
 
 fn provider(farm: &Farm) -> Component {
-    let circuits = farm.live.iter().filter(|worker| !worker.draining);
-    let circuits: Vec<_> = circuits.filter_map(entity::worker::Worker::circuit).collect();
+    let circuits: Vec<_> = farm.working().filter_map(Worker::circuit).collect();
     let shut = circuits.iter().filter(|circuit| circuit.state != "closed").count();
     let open = circuits.iter().filter(|circuit| circuit.state == "open");
     let left: Vec<_> = open.filter_map(|circuit| circuit.opens_again_in_ms).collect();

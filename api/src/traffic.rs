@@ -11,7 +11,7 @@ use poem::http::{Method, StatusCode};
 use sketches_ddsketch::{Config, DDSketch};
 
 /// How far back the figures reach.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(60);
 /// They are forgotten in steps of this.
 const STEP: Duration = Duration::from_secs(5);
 const STEPS: u64 = WINDOW.as_secs() / STEP.as_secs();

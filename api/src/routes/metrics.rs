@@ -177,10 +177,9 @@ impl MetricsView {
     /// `None` while the database does not answer.
     fn of(look: &Look) -> Option<Self> {
         let sample = &look.sample;
-        let farm = sample.farm.clone()?;
-        let working = farm.live.iter().filter(|worker| !worker.draining);
-        let slots = working.clone().map(|worker| i64::from(worker.slots)).sum();
-        let (alive, working) = (farm.live.len() as i64, working.count() as i64);
+        let farm = sample.farm.as_ref()?;
+        let slots = farm.working().map(|worker| i64::from(worker.slots)).sum();
+        let (alive, working) = (farm.live.len() as i64, farm.working().count() as i64);
         let (hits, misses) = sample.cached;
         let asked = hits + misses;
         let percent = |share: Option<f64>| share.map(|share| rounded(share, 1));
@@ -191,8 +190,8 @@ impl MetricsView {
                 misses: misses as i64,
                 hit_rate: (asked > 0).then(|| rounded(hits as f64 / asked as f64, 4)),
             },
-            ai: farm.ai,
-            queues: farm.queues,
+            ai: farm.ai.clone(),
+            queues: farm.queues.clone(),
             workers: WorkerCounts { alive, draining: alive - working, slots },
             database: PoolCounts {
                 connections: sample.pool.open.into(),

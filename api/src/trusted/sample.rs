@@ -64,6 +64,13 @@ pub(crate) struct Farm {
     pub(crate) longest_ms: Option<i64>,
 }
 
+impl Farm {
+    /// Workers that take new work.
+    pub(crate) fn working(&self) -> impl Iterator<Item = &Worker> {
+        self.live.iter().filter(|worker| !worker.draining)
+    }
+}
+
 /// The farm at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
